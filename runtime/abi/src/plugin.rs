@@ -1,6 +1,6 @@
 //! The table that a plugin exports.
 
-use crate::{FindingSink, Frame, Host, Slice, Status};
+use crate::{ByteSink, FindingSink, Frame, Host, Slice, Status};
 use core::ffi::c_void;
 
 /// What a plugin is: exported as the static [`SYMBOL`](crate::SYMBOL).
@@ -24,8 +24,8 @@ pub struct Plugin {
     pub name: Slice,
     /// The plugin's own version. Static.
     pub version: Slice,
-    /// A JSON Schema of the plugin's configuration, or empty. Static.
-    pub config_schema: Slice,
+    /// Gives a JSON Schema of the plugin's configuration to `sink`, from any thread.
+    pub config_schema: Option<unsafe extern "C" fn(sink: ByteSink, sink_ctx: *mut c_void) -> Status>,
     /// Looks at a configuration (a JSON object) without side effects and gives every finding to `sink`.
     /// Answers `OK` when there is none, `INVALID` when there are.
     pub validate:

@@ -9,6 +9,7 @@ pub mod bus;
 pub mod config;
 pub mod frames;
 pub mod health;
+pub mod schema;
 pub mod services;
 pub mod state;
 pub mod topic;

@@ -156,8 +156,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn log_of(state: &Arc<State>, filter: &str) -> (Arc<Mutex<Vec<(String, Value, u64)>>>, Watch) {
-        let log = Arc::new(Mutex::new(Vec::new()));
+    type Log = Arc<Mutex<Vec<(String, Value, u64)>>>;
+
+    fn log_of(state: &Arc<State>, filter: &str) -> (Log, Watch) {
+        let log = Log::default();
         let seen = log.clone();
         let sink: ChangeSink =
             Arc::new(move |c| lock(&seen).push((c.key.to_string(), c.value.clone(), c.revision)));

@@ -1,0 +1,373 @@
+//! What an instance's host functions reach: its own corner of the runtime, with its limits.
+//!
+//! A [`Link`] ends with its instance; the [`Context`] behind the host table never does, because threads that a plugin
+//! left running may call at any time. An ended context answers `GONE`.
+
+use crate::inbox::Inbox;
+use crate::report::{Endpoint, level};
+use crate::{lock, logging};
+use bytes::Bytes;
+use gantry_abi::{self as abi, FULL, GONE, INVALID, OK, Status, UNKNOWN};
+use gantry_core::services::{Caller, ServiceError};
+use gantry_core::{Runtime, bus, frames, health, state};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How many frames an instance can keep at once.
+pub(crate) const MAX_KEPT: usize = 32;
+const MAX_FILTERS: usize = 64;
+const MAX_STREAMS: usize = 64;
+const MAX_METRICS: usize = 64;
+const MAX_CALLS: usize = 1024;
+const MAX_ENDPOINTS: usize = 16;
+/// The longest wake, so that adding it to a time cannot overflow: a hundred years.
+const MAX_WAKE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// What `ctx` points to. Leaked: it is promised to be valid for the rest of the process.
+pub(crate) struct Context {
+    link: Mutex<Option<Arc<Link>>>,
+    kept: AtomicUsize,
+}
+
+impl Context {
+    pub(crate) fn leak(link: Arc<Link>) -> &'static Self {
+        Box::leak(Box::new(Self { link: Mutex::new(Some(link)), kept: AtomicUsize::new(0) }))
+    }
+
+    /// The instance behind it, until it has ended.
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        lock(&self.link).clone()
+    }
+
+    /// From now on every function answers `GONE`, and nothing comes to the instance any more.
+    pub(crate) fn close(&self) {
+        let link = lock(&self.link).take();
+        if let Some(link) = link {
+            link.let_go();
+        }
+    }
+
+    /// Takes room for one more kept frame.
+    pub(crate) fn keep_frame(&self) -> bool {
+        let room = |kept| (kept < MAX_KEPT).then_some(kept + 1);
+        self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    /// Gives the room of one frame back; `false` when none was kept.
+    pub(crate) fn let_frame_go(&self) -> bool {
+        let less = |kept: usize| kept.checked_sub(1);
+        self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    pub(crate) fn frames_kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+}
+
+/// Which entry the instance is in, and since when.
+pub(crate) struct Activity {
+    base: Instant,
+    /// Milliseconds since `base` plus one; 0 outside of any entry.
+    since: AtomicU64,
+    entry: Mutex<&'static str>,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { base: Instant::now(), since: AtomicU64::new(0), entry: Mutex::new("") }
+    }
+
+    pub(crate) fn enter(&self, entry: &'static str) {
+        *lock(&self.entry) = entry;
+        let ms = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.since.store(ms + 1, Ordering::Release);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.since.store(0, Ordering::Release);
+    }
+
+    /// The running entry and how long it has been running.
+    pub(crate) fn now(&self) -> Option<(&'static str, Duration)> {
+        let since = self.since.load(Ordering::Acquire).checked_sub(1)?;
+        Some((*lock(&self.entry), self.base.elapsed().saturating_sub(Duration::from_millis(since))))
+    }
+}
+
+enum Metric {
+    Counter(metrics::Counter),
+    Gauge(metrics::Gauge),
+    Histogram(metrics::Histogram),
+}
+
+#[derive(Default)]
+struct Held {
+    ended: bool,
+    streams: BTreeMap<String, frames::Watch>,
+    subscriptions: BTreeMap<String, bus::Subscription>,
+    state: BTreeMap<String, state::Watch>,
+}
+
+/// An instance's corner of the runtime.
+pub(crate) struct Link {
+    pub(crate) id: Arc<str>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) activity: Activity,
+    runtime: Runtime,
+    held: Mutex<Held>,
+    open_calls: Arc<AtomicUsize>,
+    metrics: Mutex<Vec<(String, Metric)>>,
+    endpoints: Mutex<Vec<Endpoint>>,
+    reported: Mutex<Option<health::Report>>,
+    log_limit: Mutex<logging::Limit>,
+}
+
+impl Link {
+    pub(crate) fn new(id: Arc<str>, runtime: Runtime) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            inbox: Arc::default(),
+            activity: Activity::new(),
+            runtime,
+            held: Mutex::default(),
+            open_calls: Arc::default(),
+            metrics: Mutex::default(),
+            endpoints: Mutex::default(),
+            reported: Mutex::default(),
+            log_limit: Mutex::default(),
+        })
+    }
+
+    /// Ends every watch and subscription, for good.
+    pub(crate) fn let_go(&self) {
+        let mut held = lock(&self.held);
+        let gone = std::mem::take(&mut *held);
+        held.ended = true;
+        drop(held);
+        // Dropped outside of the lock: ending a watch takes the locks of streams and state.
+        drop(gone);
+        lock(&self.endpoints).clear();
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        lock(&self.endpoints).clone()
+    }
+
+    /// What the instance last said of itself.
+    pub(crate) fn reported(&self) -> Option<health::Report> {
+        lock(&self.reported).clone()
+    }
+
+    pub(crate) fn log(&self, level: u32, line: &str) -> Status {
+        if !(abi::LOG_ERROR..=abi::LOG_TRACE).contains(&level) {
+            return INVALID;
+        }
+        if !logging::enabled(level) {
+            return OK;
+        }
+        let Some(suppressed) = lock(&self.log_limit).pass(Instant::now()) else { return FULL };
+        if suppressed > 0 {
+            logging::write(&self.id, abi::LOG_WARN, &format!("{suppressed} lines were suppressed: it logs too much"));
+        }
+        logging::write(&self.id, level, line);
+        OK
+    }
+
+    pub(crate) fn state_get(&self, key: &str) -> Option<String> {
+        self.runtime.state.get(key).map(|(value, _)| value.to_string())
+    }
+
+    pub(crate) fn state_watch(&self, filter: &str) -> Status {
+        let mut held = lock(&self.held);
+        if held.ended {
+            return GONE;
+        }
+        if held.state.contains_key(filter) {
+            return OK;
+        }
+        if held.state.len() >= MAX_FILTERS {
+            return FULL;
+        }
+        let inbox = self.inbox.clone();
+        match self.runtime.state.watch(filter, Arc::new(move |change| inbox.state(change))) {
+            Ok(watch) => {
+                held.state.insert(filter.to_owned(), watch);
+                OK
+            }
+            Err(_) => INVALID,
+        }
+    }
+
+    pub(crate) fn publish(&self, topic: &str, payload: &[u8]) -> Status {
+        match self.runtime.bus.publish(&self.id, topic, Bytes::copy_from_slice(payload)) {
+            Ok(_) => OK,
+            Err(_) => INVALID,
+        }
+    }
+
+    pub(crate) fn subscribe(&self, filter: &str) -> Status {
+        let mut held = lock(&self.held);
+        if held.ended {
+            return GONE;
+        }
+        if held.subscriptions.contains_key(filter) {
+            return OK;
+        }
+        if held.subscriptions.len() >= MAX_FILTERS {
+            return FULL;
+        }
+        let inbox = self.inbox.clone();
+        let sink: bus::MessageSink = Arc::new(move |message| inbox.message(message));
+        match self.runtime.bus.subscribe(&self.id, filter, sink) {
+            Ok(subscription) => {
+                held.subscriptions.insert(filter.to_owned(), subscription);
+                OK
+            }
+            Err(_) => INVALID,
+        }
+    }
+
+    pub(crate) fn unsubscribe(&self, filter: &str) -> Status {
+        let gone = lock(&self.held).subscriptions.remove(filter);
+        if gone.is_some() { OK } else { UNKNOWN }
+    }
+
+    pub(crate) fn watch_frames(&self, stream: &str, max_millihertz: u32) -> Status {
+        if gantry_core::topic::check_name(stream).is_err() {
+            return INVALID;
+        }
+        let mut held = lock(&self.held);
+        if held.ended {
+            return GONE;
+        }
+        if held.streams.len() >= MAX_STREAMS && !held.streams.contains_key(stream) {
+            return FULL;
+        }
+        let inbox = self.inbox.clone();
+        let sink: frames::FrameSink = Arc::new(move |frame| inbox.frame(frame));
+        let watch = self.runtime.frames.stream(stream).watch(max_millihertz, sink);
+        // A watch that is replaced ends only now, so that the stream is never without one in between.
+        let replaced = held.streams.insert(stream.to_owned(), watch);
+        drop(held);
+        drop(replaced);
+        OK
+    }
+
+    pub(crate) fn unwatch_frames(&self, stream: &str) -> Status {
+        let gone = lock(&self.held).streams.remove(stream);
+        self.inbox.forget_stream(stream);
+        if gone.is_some() { OK } else { UNKNOWN }
+    }
+
+    pub(crate) fn call(&self, service: &str, request: Value, token: u64) -> Status {
+        // The one service that the host itself answers: it is about the border.
+        let own = (service == "endpoints.announce").then(|| self.announce(&request));
+        let handler = self.runtime.services.get(service);
+        if own.is_none() && handler.is_none() {
+            return UNKNOWN;
+        }
+        let room = |open| (open < MAX_CALLS).then_some(open + 1);
+        if self.open_calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            return FULL;
+        }
+        let open = OpenCall(self.open_calls.clone());
+        let inbox = self.inbox.clone();
+        let reply = move |answer: Result<Value, ServiceError>| {
+            drop(open);
+            inbox.reply(token, answer.map_err(|error| error.to_string()));
+        };
+        match (own, handler) {
+            (Some(answer), _) => reply(answer),
+            (None, Some(handler)) => {
+                handler(&Caller { plugin: self.id.clone() }, request, Box::new(reply));
+            }
+            (None, None) => {}
+        }
+        OK
+    }
+
+    fn announce(&self, request: &Value) -> Result<Value, ServiceError> {
+        let list = request.get("endpoints").cloned().unwrap_or_default();
+        let list: Vec<Endpoint> = serde_json::from_value(list)
+            .map_err(|error| ServiceError(format!("endpoints: {error}: send [{{\"url\", \"protocol\"}}]")))?;
+        if list.len() > MAX_ENDPOINTS || list.iter().any(|e| e.url.len() + e.protocol.len() > 512) {
+            return Err(ServiceError(format!("endpoints: at most {MAX_ENDPOINTS} of at most 512 bytes each")));
+        }
+        *lock(&self.endpoints) = list;
+        Ok(Value::Null)
+    }
+
+    pub(crate) fn wake_after(&self, delay: Duration, token: u64) -> Status {
+        if self.inbox.wake_at(Instant::now() + delay.min(MAX_WAKE), token) { OK } else { FULL }
+    }
+
+    pub(crate) fn metric_define(&self, name: &str, kind: u32, help: &str) -> Result<u32, Status> {
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(good) {
+            return Err(INVALID);
+        }
+        let mut defined = lock(&self.metrics);
+        if let Some(known) = defined.iter().position(|(n, _)| n == name) {
+            return Ok(known as u32);
+        }
+        if defined.len() >= MAX_METRICS {
+            return Err(FULL);
+        }
+        let full = format!("gantry_plugin_{name}");
+        let (plugin, help) = (self.id.to_string(), help.to_owned());
+        let metric = match kind {
+            abi::COUNTER => {
+                metrics::describe_counter!(full.clone(), help);
+                Metric::Counter(metrics::counter!(full, "plugin" => plugin))
+            }
+            abi::GAUGE => {
+                metrics::describe_gauge!(full.clone(), help);
+                Metric::Gauge(metrics::gauge!(full, "plugin" => plugin))
+            }
+            abi::HISTOGRAM => {
+                metrics::describe_histogram!(full.clone(), help);
+                Metric::Histogram(metrics::histogram!(full, "plugin" => plugin))
+            }
+            _ => return Err(INVALID),
+        };
+        defined.push((name.to_owned(), metric));
+        Ok(defined.len() as u32 - 1)
+    }
+
+    pub(crate) fn metric_record(&self, id: u32, value: f64) -> Status {
+        if !value.is_finite() {
+            return INVALID;
+        }
+        match lock(&self.metrics).get(id as usize) {
+            Some((_, Metric::Counter(counter))) if value >= 0.0 => counter.increment(value as u64),
+            Some((_, Metric::Gauge(gauge))) => gauge.set(value),
+            Some((_, Metric::Histogram(histogram))) => histogram.record(value),
+            _ => return INVALID,
+        }
+        OK
+    }
+
+    pub(crate) fn health(&self, raw: u32, message: &str) -> Status {
+        let Some(level) = level(raw) else { return INVALID };
+        let message = message[..message.floor_char_boundary(1024)].to_owned();
+        *lock(&self.reported) = Some(health::Report { level, message: message.clone() });
+        if self.runtime.health.report(&format!("plugin/{}", self.id), level, message.clone()) {
+            let line = format!("health is {level:?}: {message}");
+            let log_level = if level == health::Level::Ok { abi::LOG_DEBUG } else { abi::LOG_WARN };
+            self.log(log_level, &line);
+        }
+        OK
+    }
+}
+
+/// Counts a call as open until it is answered or its reply is dropped unanswered.
+struct OpenCall(Arc<AtomicUsize>);
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

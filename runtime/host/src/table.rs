@@ -1,0 +1,218 @@
+//! The host table: C functions that check their arguments and pass them to the instance's [`Link`].
+
+use crate::link::{Context, Link};
+use crate::logging;
+use gantry_abi::{self as abi, ByteSink, ERROR, FULL, Frame, GONE, INVALID, OK, Slice, Status, UNKNOWN};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A table for one instance, valid for the rest of the process.
+pub(crate) fn leak(context: &'static Context) -> &'static abi::Host {
+    Box::leak(Box::new(abi::Host {
+        size: size_of::<abi::Host>() as u32,
+        abi_major: abi::ABI_MAJOR,
+        abi_minor: abi::ABI_MINOR,
+        reserved: 0,
+        ctx: std::ptr::from_ref(context).cast_mut().cast(),
+        log_enabled,
+        log,
+        state_get,
+        state_watch,
+        publish,
+        subscribe,
+        unsubscribe,
+        frames,
+        frame_retain,
+        frame_release,
+        call,
+        wake_after,
+        metric_define,
+        metric_record,
+        health,
+        get_extension,
+    }))
+}
+
+/// Runs `f` on the link of a live instance. A panic of ours becomes an error: it must not unwind into the plugin.
+///
+/// # Safety
+/// `ctx` must be null or that of a table made by [`leak`].
+unsafe fn with(ctx: *mut c_void, f: impl FnOnce(&Link) -> Status) -> Status {
+    // SAFETY: the caller vouches for it; contexts are leaked.
+    let context: Option<&'static Context> = unsafe { ctx.cast_const().cast::<Context>().as_ref() };
+    let Some(context) = context else { return INVALID };
+    let Some(link) = context.link() else { return GONE };
+    catch_unwind(AssertUnwindSafe(|| f(&link))).unwrap_or(ERROR)
+}
+
+/// The text of a slice.
+///
+/// # Safety
+/// As [`Slice::bytes`]; the text must not be used after the call that carries the slice.
+unsafe fn text<'a>(slice: Slice) -> Option<&'a str> {
+    // SAFETY: the caller vouches for it.
+    std::str::from_utf8(unsafe { slice.bytes() }).ok()
+}
+
+unsafe extern "C" fn log_enabled(_: *mut c_void, level: u32) -> u32 {
+    u32::from(catch_unwind(|| logging::enabled(level)).unwrap_or(false))
+}
+
+unsafe extern "C" fn log(ctx: *mut c_void, level: u32, message: Slice) -> Status {
+    // SAFETY: the plugin's call: `ctx` is the table's, the text is borrowed for it.
+    unsafe {
+        let Some(message) = text(message) else { return INVALID };
+        with(ctx, |link| link.log(level, message))
+    }
+}
+
+unsafe extern "C" fn state_get(ctx: *mut c_void, key: Slice, sink: ByteSink, sink_ctx: *mut c_void) -> Status {
+    let mut json = None;
+    // SAFETY: as in `log`.
+    let status = unsafe {
+        let (Some(key), Some(_)) = (text(key), sink) else { return INVALID };
+        with(ctx, |link| {
+            json = link.state_get(key);
+            if json.is_some() { OK } else { UNKNOWN }
+        })
+    };
+    if let (Some(json), Some(sink)) = (json, sink) {
+        // SAFETY: the plugin's sink with its own context, before this call returns and outside of any lock.
+        unsafe { sink(sink_ctx, Slice::new(json.as_bytes())) };
+    }
+    status
+}
+
+unsafe extern "C" fn state_watch(ctx: *mut c_void, filter: Slice) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(filter) = text(filter) else { return INVALID };
+        with(ctx, |link| link.state_watch(filter))
+    }
+}
+
+unsafe extern "C" fn publish(ctx: *mut c_void, topic: Slice, payload: Slice) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(topic) = text(topic) else { return INVALID };
+        with(ctx, |link| link.publish(topic, payload.bytes()))
+    }
+}
+
+unsafe extern "C" fn subscribe(ctx: *mut c_void, filter: Slice) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(filter) = text(filter) else { return INVALID };
+        with(ctx, |link| link.subscribe(filter))
+    }
+}
+
+unsafe extern "C" fn unsubscribe(ctx: *mut c_void, filter: Slice) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(filter) = text(filter) else { return INVALID };
+        with(ctx, |link| link.unsubscribe(filter))
+    }
+}
+
+unsafe extern "C" fn frames(ctx: *mut c_void, stream: Slice, watch: u32, max_millihertz: u32) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(stream) = text(stream) else { return INVALID };
+        with(ctx, |link| match watch {
+            0 => link.unwatch_frames(stream),
+            1 => link.watch_frames(stream, max_millihertz),
+            _ => INVALID,
+        })
+    }
+}
+
+unsafe extern "C" fn frame_retain(ctx: *mut c_void, frame: *const Frame) -> Status {
+    // SAFETY: the plugin's call: `ctx` is the table's; `frame` is that of a running `on_frame` or one that is retained,
+    // so that its handle is an `Arc` that is alive.
+    unsafe {
+        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref()) else {
+            return INVALID;
+        };
+        if frame.handle.is_null() {
+            return INVALID;
+        }
+        if context.link().is_none() {
+            return GONE;
+        }
+        if !context.keep_frame() {
+            return FULL;
+        }
+        Arc::increment_strong_count(frame.handle.cast_const().cast::<gantry_core::frames::Frame>());
+    }
+    OK
+}
+
+unsafe extern "C" fn frame_release(ctx: *mut c_void, frame: *const Frame) -> Status {
+    // SAFETY: as above; one release for each retain, so the count that is given back is the plugin's. Also allowed after
+    // the end of the instance.
+    unsafe {
+        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref()) else {
+            return INVALID;
+        };
+        // One release too many would free memory that others read: refused as long as it can be told.
+        if frame.handle.is_null() || !context.let_frame_go() {
+            return INVALID;
+        }
+        Arc::decrement_strong_count(frame.handle.cast_const().cast::<gantry_core::frames::Frame>());
+    }
+    OK
+}
+
+unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, token: u64) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(service) = text(service) else { return INVALID };
+        let Ok(request) = serde_json::from_slice(request.bytes()) else { return INVALID };
+        with(ctx, |link| link.call(service, request, token))
+    }
+}
+
+unsafe extern "C" fn wake_after(ctx: *mut c_void, delay_ms: u64, token: u64) -> Status {
+    // SAFETY: as in `log`.
+    unsafe { with(ctx, |link| link.wake_after(Duration::from_millis(delay_ms), token)) }
+}
+
+unsafe extern "C" fn metric_define(
+    ctx: *mut c_void,
+    name: Slice,
+    kind: u32,
+    help: Slice,
+    id: *mut u32,
+) -> Status {
+    // SAFETY: as in `log`; `id` is the plugin's to be written to.
+    unsafe {
+        let (Some(name), Some(help), Some(id)) = (text(name), text(help), id.as_mut()) else { return INVALID };
+        with(ctx, |link| match link.metric_define(name, kind, help) {
+            Ok(number) => {
+                *id = number;
+                OK
+            }
+            Err(status) => status,
+        })
+    }
+}
+
+unsafe extern "C" fn metric_record(ctx: *mut c_void, id: u32, value: f64) -> Status {
+    // SAFETY: as in `log`.
+    unsafe { with(ctx, |link| link.metric_record(id, value)) }
+}
+
+unsafe extern "C" fn health(ctx: *mut c_void, level: u32, message: Slice) -> Status {
+    // SAFETY: as in `log`.
+    unsafe {
+        let Some(message) = text(message) else { return INVALID };
+        with(ctx, |link| link.health(level, message))
+    }
+}
+
+unsafe extern "C" fn get_extension(_: *mut c_void, _: Slice) -> *const c_void {
+    std::ptr::null()
+}
