@@ -3,10 +3,12 @@
 use crate::elf::{self, ElfError};
 use gantry_abi as abi;
 use sha2::{Digest, Sha256};
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest library, in bytes.
 const MAX_LEN: u64 = 256 << 20;
@@ -187,8 +189,11 @@ fn place(copy: &Path, data: &[u8]) -> io::Result<()> {
     if fs::read(copy).is_ok_and(|there| there == data) {
         return Ok(());
     }
-    // Written beside and renamed: a half-written copy is never opened, and a mapped one never changed.
-    let partial = copy.with_extension(format!("{}.part", std::process::id()));
+    // Written beside and renamed: a half-written copy is never opened, and a mapped one never changed. Two instances of one
+    // library may do this at the same time, so each has a file of its own.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let partial = copy.with_extension(format!("{}-{number}.part", std::process::id()));
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o500).open(&partial)?;
     io::Write::write_all(&mut file, data)?;
@@ -200,7 +205,7 @@ fn open(copy: &Path) -> Result<Library, Reason> {
     // SAFETY: the file was checked to be a library for this machine that exports the table; running its constructors is
     // what loading a plugin means, and the operator named it in the configuration.
     let handle = unsafe { Handle::open(Some(copy), RTLD_NOW | RTLD_LOCAL) }
-        .map_err(|error| Reason::Open(error.to_string()))?;
+        .map_err(|error| Reason::Open(error.source().map_or(error.to_string(), ToString::to_string)))?;
     // SAFETY: the symbol exists and is at least as large as the table; it is read as plain data below.
     let found = unsafe { handle.get::<*const abi::Plugin>(abi::SYMBOL) };
     let raw: *const abi::Plugin = *found.map_err(|_| Reason::NoSymbol)?;
