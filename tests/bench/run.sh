@@ -1,0 +1,76 @@
+#!/bin/bash
+# Measures Gantry beside what people use today, and prints the tables of RESULTS.md. Takes less than ten minutes.
+#
+#   run.sh setup            makes the tools, the peers and the pictures
+#   run.sh matrix [PEERS]   measures those of servers.py that are named, or the usual ones
+#   run.sh                  both
+#
+# Needs Rust, gcc, node with npm, python3 with venv, and gst-launch-1.0 with the plugins base and good; Gantry is
+# measured when target/release/gantry is built. What is missing is left out, and said.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+rounds=${ROUNDS:-3}
+seconds=${SECONDS_PER_ROUND:-4}
+results=results/$(date +%Y%m%d-%H%M%S).jsonl
+servers=(floor gantry sio_node sio_py sioxide ws_node ws_bun)
+slow_servers=(gantry sio_node sio_py)
+
+say() {
+    echo "$*" >&2
+}
+
+setup() {
+    say "load tools and Rust peers"
+    cargo build --release --quiet --locked --features peers --manifest-path load/Cargo.toml
+
+    say "fake camera"
+    gcc -O2 -Wall -Wextra -fPIC -shared -o fakev4l2/fakev4l2.so fakev4l2/fakev4l2.c -ldl -lpthread
+    video=${GANTRY_TEST_ASSETS:-../../../shared}/video/one-by-one.mp4
+    python3 fakev4l2/make_frames.py --size 50000 --resolution 1280x720 --video "$video" ||
+        say "  without pictures, gantry is left out"
+
+    say "node and bun peers"
+    (cd peers/node && npm ci --no-progress --loglevel=error) || say "  left out: npm ci failed"
+
+    say "python peers"
+    { python3 -m venv .venv && .venv/bin/pip install --quiet -r peers/python/requirements.txt; } ||
+        say "  left out: pip failed"
+}
+
+# One run that must not stop the others.
+measure() {
+    timeout 120 python3 bench.py "$@" --out "$results" >&2 || say "  left out: $*"
+}
+
+matrix() {
+    local asked=("$@") server
+    if [ ${#asked[@]} -gt 0 ]; then
+        servers=("${asked[@]}")
+        slow_servers=("${asked[@]}")
+    fi
+    # Round by round, so that what disturbs the machine for a while disturbs every server.
+    for clients in 50 200; do
+        for _ in $(seq "$rounds"); do
+            for server in "${servers[@]}"; do
+                measure "$server" --clients "$clients" --seconds "$seconds"
+            done
+        done
+    done
+    for server in "${slow_servers[@]}"; do
+        measure "$server" --clients 55 --slow 5 --seconds 20
+    done
+    if [[ " ${servers[*]} " == *" gantry "* ]]; then
+        measure gantry --label gantry_capture --stamp comment-base64 --clients 50 --seconds "$seconds"
+        timeout 120 python3 start.py --out "$results" >&2 || say "  left out: start.py"
+    fi
+    python3 report.py "$results"
+    say "the figures are in tests/bench/$results"
+}
+
+case ${1:-all} in
+setup) setup ;;
+matrix) shift && matrix "$@" ;;
+all) setup && matrix ;;
+*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+esac

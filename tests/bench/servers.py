@@ -1,0 +1,146 @@
+"""The servers that are compared, and how each is started."""
+
+import dataclasses
+import os
+import pathlib
+
+from harness import HERE, LOAD, ROOT, BenchError
+
+PYTHON = HERE / ".venv" / "bin" / "python"
+PEERS = HERE / "peers"
+BUN = PEERS / "node" / "node_modules" / ".bin" / "bun"
+FAKE_CAMERA = HERE / "fakev4l2"
+
+
+@dataclasses.dataclass
+class Launch:
+    """A command with what it adds to the environment, and how its clients talk to it."""
+
+    command: list
+    protocol: str
+    environment: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Stream:
+    """What every server is asked to send."""
+
+    port: int
+    fps: int
+    size: int
+    resolution: str
+    state_dir: pathlib.Path
+    gantry: pathlib.Path
+    config: pathlib.Path
+
+    def arguments(self):
+        """The arguments of a peer."""
+        return [self.port, self.fps, self.size]
+
+
+def fake_camera(stream):
+    """The environment in which /dev/fakevideo0 is a camera that gives the stream's pictures."""
+    library = FAKE_CAMERA / "fakev4l2.so"
+    frames = FAKE_CAMERA / "frames"
+    for needed in (library, pathlib.Path(f"{frames}_{stream.size}")):
+        if not needed.exists():
+            raise BenchError(f"{needed} is missing: run `tests/bench/run.sh setup`")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKEV4L2_DIR": str(frames),
+        "FAKEV4L2_SIZE": str(stream.size),
+        "FAKEV4L2_RES": stream.resolution,
+        "FAKEV4L2_FPS": str(stream.fps),
+    }
+
+
+def gantry_environment(stream):
+    """What takes the configuration to this run's port and keeps its state apart."""
+    return {
+        "GANTRY_STATE_DIR": str(stream.state_dir),
+        "GANTRY_PIPELINE_DIR": str(ROOT / "pipelines"),
+        "GANTRY_ADMIN__BIND": "127.0.0.1:0",
+        "GANTRY_PLUGINS__ROBOCAR__BIND": f"127.0.0.1:{stream.port}",
+    }
+
+
+def gantry(stream):
+    """Gantry with a camera whose JPEGs are passed through, publishing each of them."""
+    width, height = stream.resolution.split("x")
+    environment = {
+        **gantry_environment(stream),
+        **fake_camera(stream),
+        "GANTRY_PLUGINS__ROBOCAR__PUBLISH_RATE": str(stream.fps),
+        "GANTRY_CAMERAS__MAIN__WIDTH": width,
+        "GANTRY_CAMERAS__MAIN__HEIGHT": height,
+        "GANTRY_CAMERAS__MAIN__FPS": str(stream.fps),
+    }
+    camera = ["--camera", "v4l2:///dev/fakevideo0?format=mjpeg"]
+    return Launch([stream.gantry, "run", "--config", stream.config, *camera], "sio", environment)
+
+
+def ustreamer(stream):
+    """ustreamer (Debian package) with the same camera, passing its JPEGs through."""
+    camera = ["-d", "/dev/fakevideo0", "-r", stream.resolution, "-m", "JPEG", "-c", "HW", "-f", stream.fps]
+    server = ["-s", "127.0.0.1", "-p", stream.port, "--tcp-nodelay", "--log-level", "0"]
+    return Launch(["ustreamer", *camera, *server], "mjpeg", fake_camera(stream))
+
+
+def program(path, protocol, *extra):
+    """A peer that takes PORT FPS SIZE."""
+    interpreter = {".py": [PYTHON], ".mjs": ["node"]}.get(path.suffix, [])
+    return lambda stream: Launch([*interpreter, path, *stream.arguments(), *extra], protocol)
+
+
+def bun(stream):
+    """The peer for Bun."""
+    return Launch([BUN, PEERS / "node" / "ws_bun.mjs", *stream.arguments()], "ws")
+
+
+SERVERS = {
+    "floor": program(LOAD / "floor_ws", "ws"),
+    "gantry": gantry,
+    "sio_node": program(PEERS / "node" / "sio_node.mjs", "sio"),
+    "sio_node_volatile": program(PEERS / "node" / "sio_node.mjs", "sio", "volatile"),
+    "sio_py": program(PEERS / "python" / "sio_py.py", "sio"),
+    "sioxide": program(LOAD / "sioxide", "sio"),
+    "ws_axum": program(LOAD / "axum_ws", "ws"),
+    "ws_bun": bun,
+    "ws_node": program(PEERS / "node" / "ws_node.mjs", "ws"),
+    "ws_py": program(PEERS / "python" / "ws_py.py", "ws"),
+    "ustreamer": ustreamer,
+}
+
+# How the tables call them.
+TITLES = {
+    "floor": "floor (kernel writes only)",
+    "gantry": "**gantry**",
+    "gantry_capture": "gantry, from capture",
+    "sio_node": "node socket.io",
+    "sio_node_volatile": "node socket.io, volatile",
+    "sio_py": "python-socketio",
+    "sioxide": "socketioxide as it comes",
+    "ws_axum": "axum WebSocket (tungstenite)",
+    "ws_bun": "Bun (uWebSockets)",
+    "ws_node": "node `ws`",
+    "ws_py": "python `websockets`",
+    "ustreamer": "ustreamer (MJPEG)",
+}
+
+
+def is_installed(name, gantry_path):
+    """Whether a server's program is there."""
+    programs = {
+        "gantry": gantry_path,
+        "ws_bun": BUN,
+        "sio_py": PYTHON,
+        "ws_py": PYTHON,
+        "floor": LOAD / "floor_ws",
+        "sioxide": LOAD / "sioxide",
+        "ws_axum": LOAD / "axum_ws",
+    }
+    if name in programs:
+        return os.access(programs[name], os.X_OK)
+    command = "ustreamer" if name == "ustreamer" else "node"
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    return any(os.access(pathlib.Path(folder) / command, os.X_OK) for folder in folders)

@@ -1,0 +1,101 @@
+//! The house rules of DESIGN §1 that a machine can check.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Every package of this workspace with its normal dependencies, direct and indirect, by name.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .current_dir(gantry_tests::root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let names: BTreeMap<String, String> =
+        metadata["packages"].as_array().expect("packages").iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
+    let direct: BTreeMap<String, Vec<String>> = metadata["resolve"]["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .map(|node| {
+            let normal = |dep: &&Value| {
+                dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+            };
+            let deps = node["deps"].as_array().expect("deps").iter().filter(normal);
+            (text(&node["id"]), deps.map(|dep| text(&dep["pkg"])).collect())
+        })
+        .collect();
+    let members = metadata["workspace_members"].as_array().expect("members");
+    let mut all = BTreeMap::new();
+    for member in members.iter().map(text) {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![member.clone()]);
+        while let Some(id) = open.pop() {
+            for next in direct.get(&id).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        all.insert(names[&member].clone(), seen.iter().map(|id| names[id].clone()).collect());
+    }
+    all
+}
+
+#[test]
+fn the_contract_depends_on_nothing() {
+    assert_eq!(dependencies()["gantry-abi"], BTreeSet::new());
+}
+
+#[test]
+fn plugins_depend_on_nothing_of_the_runtime_but_their_side_of_the_border() {
+    let inside = ["gantry-core", "gantry-host", "gantry-media", "gantry-store", "gantry-vision", "gantry-script"];
+    for (name, deps) in dependencies() {
+        let is_plugin = gantry_tests::root().join("plugins").join(name.trim_start_matches("gantry-")).exists();
+        if is_plugin || ["gantry-plugin", "gantry-serve"].contains(&name.as_str()) {
+            let wrong: Vec<_> = inside.iter().filter(|crate_| deps.contains(**crate_)).collect();
+            assert!(wrong.is_empty(), "{name} depends on {wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn each_heavy_dependency_has_one_home() {
+    for (heavy, home) in [("gstreamer", "gantry-media"), ("rhai", "gantry-script"), ("rusqlite", "gantry-store")] {
+        for (name, deps) in dependencies() {
+            let is_home = name == home || deps.contains(home);
+            assert!(is_home || !deps.contains(heavy), "{name} depends on {heavy} without {home}");
+        }
+    }
+    // Nobody but the binary (and its tests) builds GStreamer into itself.
+    for (name, deps) in dependencies() {
+        assert!(!deps.contains("gantry-media") || name == "gantry", "{name} depends on gantry-media");
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_where_it_is_not_needed() {
+    let root = gantry_tests::root();
+    let allowed = ["runtime/abi", "runtime/sdk", "runtime/host"];
+    let mut crates = Vec::new();
+    for folder in ["runtime", "plugins", "tests/fixtures/plugins"] {
+        for entry in std::fs::read_dir(root.join(folder)).expect("a folder").flatten() {
+            let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            let sources = ["src/lib.rs", "src/main.rs"].map(|file| entry.path().join(file));
+            let found: Vec<_> = sources.into_iter().filter(|path| path.exists()).collect();
+            if !found.is_empty() && !allowed.contains(&name.as_str()) {
+                crates.push((name, found));
+            }
+        }
+    }
+    assert!(crates.len() >= 7, "{crates:?}");
+    for (name, files) in crates {
+        for file in files {
+            let text = std::fs::read_to_string(&file).expect("readable");
+            assert!(text.contains("#![forbid(unsafe_code)]"), "{name}: {}", file.display());
+        }
+    }
+}
