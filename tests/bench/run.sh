@@ -9,6 +9,7 @@
 # measured when target/release/gantry is built. What is missing is left out, and said.
 set -euo pipefail
 cd "$(dirname "$0")"
+trap 'exit 130' INT
 
 rounds=${ROUNDS:-3}
 seconds=${SECONDS_PER_ROUND:-4}
@@ -40,7 +41,7 @@ setup() {
 
 # One run that must not stop the others.
 measure() {
-    timeout 120 python3 bench.py "$@" --out "$results" >&2 || say "  left out: $*"
+    timeout --foreground 120 python3 bench.py "$@" --out "$results" >&2 || say "  left out: $*"
 }
 
 matrix() {
@@ -62,7 +63,7 @@ matrix() {
     done
     if [[ " ${servers[*]} " == *" gantry "* ]]; then
         measure gantry --label gantry_capture --stamp comment-base64 --clients 50 --seconds "$seconds"
-        timeout 120 python3 start.py --out "$results" >&2 || say "  left out: start.py"
+        timeout --foreground 120 python3 start.py --out "$results" >&2 || say "  left out: start.py"
     fi
     python3 report.py "$results"
     say "the figures are in tests/bench/$results"
@@ -72,5 +73,5 @@ case ${1:-all} in
 setup) setup ;;
 matrix) shift && matrix "$@" ;;
 all) setup && matrix ;;
-*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac

@@ -37,7 +37,7 @@ def main():
     arguments = parser.parse_args()
     harness.end_on_signals()
     if not os.access(arguments.gantry, os.X_OK):
-        sys.exit(f"start: {arguments.gantry} is missing: build it with `make build`, or name it with --gantry")
+        sys.exit(f"start: {arguments.gantry} is missing: build it with `cargo build --release`, or name it with --gantry")
     try:
         result = measure(arguments)
     except BenchError as error:

@@ -1,1 +1,79 @@
-//! To come.
+//! The robocar camera stream: `sensor_data` and `status` at a fixed rate, over Socket.IO.
+//!
+//! [`session`] is the protocol: what is sent and when, without a socket. `server` puts it on the network.
+//!
+//! This crate is *not* a place where pictures are made or kept: frames come from the runtime and go to viewers as they
+//! are, or as base64 that is made once per frame.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
+
+mod config;
+mod server;
+pub mod session;
+
+use gantry_plugin::{Error, Finding, Frame, Health, Host, Plugin, worker::Worker};
+use gantry_serve::Listener;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub use config::Config;
+
+/// The token of the one call that the plugin makes.
+const ANNOUNCED: u64 = 1;
+
+/// An instance of the plugin.
+pub struct Robocar {
+    host: Host,
+    config: Config,
+    inbox: Arc<server::Inbox>,
+    worker: Option<Worker>,
+}
+
+impl Plugin for Robocar {
+    type Config = Config;
+
+    fn validate(config: &Config) -> Vec<Finding> {
+        config.check()
+    }
+
+    fn create(host: Host, config: Config) -> Result<Self, Error> {
+        host.watch_state(&config.connected_key())?;
+        host.watch_state(&config.fps_key())?;
+        for key in config.blocks.values() {
+            host.watch_state(key)?;
+        }
+        let inbox = Arc::new(server::Inbox::new(&config));
+        Ok(Self { host, config, inbox, worker: None })
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?;
+        let (address, url) = (listener.address(), listener.url("http", "/socket.io/"));
+        let (host, config, inbox) = (self.host, self.config.clone(), self.inbox.clone());
+        self.worker = Some(Worker::spawn(host, "robocar", move |stopping| {
+            server::run(host, config, listener, inbox, stopping)
+        })?);
+        let endpoints = json!({"endpoints": [{"url": url, "protocol": "Socket.IO"}]});
+        if let Err(error) = self.host.call("endpoints.announce", &endpoints, ANNOUNCED) {
+            // Nobody's stream depends on being shown in a list.
+            gantry_plugin::debug!(self.host, "the endpoint is not announced: {error}");
+        }
+        self.host.health(Health::Ok, &format!("listening on {address}"));
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop();
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame) {
+        self.inbox.frame(frame);
+    }
+
+    fn on_state(&mut self, key: &str, value: Value, _: u64) {
+        self.inbox.state(&self.config, key, &value);
+    }
+}
+
+gantry_plugin::export_plugin!(Robocar, "robocar");

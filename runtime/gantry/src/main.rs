@@ -1,2 +1,25 @@
-//! To come.
-fn main() {}
+//! The Gantry gateway: reads its configuration, wires cameras, plugins and the admin listener together, and runs them.
+//!
+//! This crate is *not* where work is done: frames are `gantry-media`'s, plugins are `gantry-host`'s. It alone installs a
+//! log subscriber, reads the environment, handles signals and exits.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod check;
+mod cli;
+mod config;
+mod log;
+mod metrics;
+mod plugins;
+mod readiness;
+mod run;
+mod runtime;
+mod scaffold;
+mod statedir;
+mod systemd;
+mod watch;
+mod watchdog;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

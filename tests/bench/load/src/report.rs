@@ -164,7 +164,8 @@ pub fn name(options: &Options) -> &'static str {
 
 /// Three digits after the point are enough for every figure here.
 pub fn rounded(number: f64) -> f64 {
-    (number * 1e3).round() / 1e3
+    // Adding zero makes the -0 of an empty sum a plain one.
+    (number * 1e3).round() / 1e3 + 0.0
 }
 
 #[cfg(test)]

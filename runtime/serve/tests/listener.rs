@@ -1,0 +1,160 @@
+//! The listener: binding, TLS, limits, slow peers, draining.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
+
+mod common;
+
+use common::{Answer, Options, Rig, connect, write_request};
+use gantry_serve::{Limits, Listener, Tls};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_it() {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    let first = Listener::bind(free, None, &Limits::default()).unwrap();
+    let Err(error) = Listener::bind(first.address(), None, &Limits::default()) else { panic!() };
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot listen on {}: another program", first.address())), "{text}");
+    assert!(first.url("http", "/x").starts_with("http://127.0.0.1:"));
+}
+
+struct Pair {
+    _dir: tempfile::TempDir,
+    tls: Tls,
+    certificate: rustls::pki_types::CertificateDer<'static>,
+}
+
+fn pair() -> Pair {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let tls = Tls { certificate: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+    Pair { _dir: dir, tls, certificate: made.cert.der().clone() }
+}
+
+fn tls_client(
+    address: SocketAddr,
+    pair: &Pair,
+) -> rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pair.certificate.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    rustls::StreamOwned::new(connection, connect(address))
+}
+
+#[test]
+fn tls_carries_requests_and_websockets() {
+    let pair = pair();
+    let rig = Rig::with(Options { tls: Some(pair.tls.clone()), ..Options::default() });
+    let mut stream = tls_client(rig.address, &pair);
+    write_request(&mut stream, "POST", "/echo", &[], &vec![b'x'; 200_000]);
+    assert_eq!(Answer::read(&mut stream).body.len(), 200_000);
+    let stream = tls_client(rig.address, &pair);
+    let url = "wss://localhost/socket.io/?EIO=4&transport=websocket";
+    let (mut ws, _) = tungstenite::client(url, stream).expect("a WebSocket under TLS");
+    assert!(ws.read().unwrap().into_text().unwrap().starts_with("0{"));
+    ws.send("40".into()).unwrap();
+    assert!(ws.read().unwrap().into_text().unwrap().starts_with("40{"));
+    assert!(ws.read().unwrap().into_text().unwrap().starts_with("42["));
+    let large = gantry_serve::socketio::Message::event("large", &"x".repeat(500_000));
+    rig.server.publish(Arc::new(large));
+    assert_eq!(ws.read().unwrap().into_text().unwrap().len(), 500_000 + 14);
+}
+
+#[test]
+fn who_does_not_speak_tls_is_counted_and_harms_nobody() {
+    let pair = pair();
+    let rig = Rig::with(Options { tls: Some(pair.tls.clone()), ..Options::default() });
+    let mut plain = rig.connect();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut rest = Vec::new();
+    let _ = plain.read_to_end(&mut rest);
+    rig.until("it is counted", || rig.counters.failed_handshakes() == 1);
+    let mut stream = tls_client(rig.address, &pair);
+    write_request(&mut stream, "GET", "/none", &[], b"");
+    assert_eq!(Answer::read(&mut stream).status, 404);
+}
+
+#[test]
+fn tls_files_that_are_none_say_which_and_why() {
+    let (one, other) = (pair(), pair());
+    let error = |tls: &Tls| tls.load().expect_err("it is wrong").to_string();
+    let missing = Tls { certificate: "/nowhere/cert.pem".into(), ..one.tls.clone() };
+    assert!(error(&missing).starts_with("cannot read the certificate /nowhere/cert.pem: "));
+    let swapped = Tls { certificate: one.tls.key.clone(), key: one.tls.certificate.clone() };
+    assert!(error(&swapped).contains("there is none in it"), "{}", error(&swapped));
+    let mixed = Tls { certificate: one.tls.certificate.clone(), key: other.tls.key.clone() };
+    assert!(error(&mixed).ends_with("make them a pair"), "{}", error(&mixed));
+}
+
+#[test]
+fn connections_beyond_the_limit_are_answered_503_and_counted() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    let mut first = rig.connect();
+    write_request(&mut first, "GET", "/none", &[], b"");
+    assert_eq!(Answer::read(&mut first).status, 404);
+    let answer = rig.get("/none");
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(rig.counters.refused_connections(), 1);
+    drop(first);
+    rig.until("there is room again", || rig.get("/none").status == 404);
+}
+
+#[test]
+fn a_head_that_never_ends_is_cut_off() {
+    let limits = Limits { handshake_seconds: 1, ..Limits::default() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    let mut slow = rig.connect();
+    slow.write_all(b"GET / HTTP/1.1\r\nX: ").unwrap();
+    let mut rest = Vec::new();
+    // The end of the stream is the server's doing: this side says nothing more and closes nothing.
+    slow.read_to_end(&mut rest).expect("it ends before the test loses patience");
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused() {
+    let rig = Rig::new();
+    let mut stream = rig.connect();
+    write_request(&mut stream, "GET", "/none", &[("X", &"x".repeat(100_000))], b"");
+    assert_eq!(Answer::read(&mut stream).status, 431);
+}
+
+#[test]
+fn all_bodies_together_are_bounded() {
+    let limits = Limits { incomplete_bytes: 65_536, ..Limits::default() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    assert_eq!(rig.post("/echo", vec![0; 100_000]).status, 503);
+    assert_eq!(rig.post("/echo", vec![0; 50_000]).status, 200, "what was held is given back");
+}
+
+#[test]
+fn a_request_in_progress_is_answered_while_the_listener_drains() {
+    let mut rig = Rig::new();
+    let mut stream = rig.connect();
+    let body = [b'x'; 10];
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+        .unwrap();
+    let mut interim = [0; 25];
+    // The server asks for the body: so it has the request.
+    stream.read_exact(&mut interim).unwrap();
+    let client = std::thread::spawn(move || {
+        std::thread::yield_now();
+        stream.write_all(&body).unwrap();
+        Answer::read(&mut stream).status
+    });
+    assert!(rig.stop(), "it ends in time");
+    assert_eq!(client.join().unwrap(), 200);
+    assert!(std::net::TcpStream::connect(rig.address).is_err(), "nobody listens any more");
+}
