@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, Instant};
 
 fuzz_target!(|input: (bool, bool, Vec<(u16, Vec<u8>)>)| {
-    let (v3, progress, payloads) = input;
+    let (v3, pulse, payloads) = input;
     let version = if v3 { Version::V3 } else { Version::V4 };
     let (mut now, mut out) = (Instant::now(), Vec::new());
     let (settings, limits) = (Settings::default(), Limits::default());
@@ -24,7 +24,7 @@ fuzz_target!(|input: (bool, bool, Vec<(u16, Vec<u8>)>)| {
                 Err(_) => session.malformed(now, &mut out),
             }
         }
-        session.tick(now, progress.then_some(now), &mut out);
+        session.tick(now, pulse.then_some(now), &mut out);
         out.clear();
     }
 });

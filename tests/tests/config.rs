@@ -106,7 +106,7 @@ fn a_change_restarts_what_changed_and_nothing_else() {
     let url = gateway.url("robocar");
     let client = Client::connect(Kind::Node4, &url, &json!({ "transports": ["websocket"] }));
     client.status();
-    let captured = |name: &str| gateway.camera(name).and_then(|c| c["captured"].as_u64()).unwrap_or(0);
+    let captured = |name: &str| gateway.camera(name).and_then(|c| c["frames_captured"].as_u64()).unwrap_or(0);
     let before = until("frames", || Some(captured("main")).filter(|n| *n > 10));
 
     // Another plugin's section: the client stays connected, the camera goes on counting.

@@ -87,6 +87,9 @@ impl Config {
                 find(path, format!("`{key}` is no state key: name one key, such as `robot/{name}`"));
             }
         }
+        if let Some(Err(error)) = self.tls.as_ref().map(Tls::load) {
+            find("tls".into(), error.to_string());
+        }
         for (i, message) in self.origins.check() {
             find(format!("origins[{i}]"), message);
         }
@@ -125,7 +128,7 @@ mod tests {
             "limits.connections",
         ];
         assert_eq!(findings(json), paths);
-        assert_eq!(findings(r#"{"publish_rate":1e999}"#.replace("1e999", "1e9").as_str()), ["publish_rate"]);
+        assert_eq!(findings(r#"{"tls":{"certificate":"/nowhere/a.pem","key":"/nowhere/b.pem"}}"#), ["tls"]);
     }
 
     #[test]

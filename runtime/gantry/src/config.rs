@@ -94,7 +94,8 @@ impl Sources {
 }
 
 impl Merged {
-    fn broken(finding: Located) -> Self {
+    /// What a file that cannot be read comes to.
+    pub(crate) fn broken(finding: Located) -> Self {
         Self { config: Config::default(), findings: vec![finding], origins: Origins::default() }
     }
 }

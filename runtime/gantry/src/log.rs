@@ -26,7 +26,7 @@ pub(crate) fn check_level(level: &str) -> Result<(), String> {
              `info,gantry_media=debug`"
         ));
     }
-    EnvFilter::try_new(level).map(drop).map_err(|error| format!("`{level}` is no level: {error}"))
+    EnvFilter::try_new(compact(level)).map(drop).map_err(|error| format!("`{level}` is no level: {error}"))
 }
 
 impl Handle {
@@ -61,8 +61,13 @@ impl Handle {
     }
 }
 
+/// Spaces help people and confuse `EnvFilter`.
+fn compact(level: &str) -> String {
+    level.split_whitespace().collect()
+}
+
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+    EnvFilter::try_new(compact(level)).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// Whether standard error is the journal's: systemd tells its device and inode, so that a child that is redirected

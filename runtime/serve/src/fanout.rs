@@ -139,9 +139,39 @@ pub struct Outbox<T> {
     closing: Notify,
     max_messages: usize,
     max_bytes: usize,
+    pulse: Arc<Pulse>,
+}
+
+/// When a client last showed that it is there by what it takes and gives, and not by an answer to a question: one that
+/// is slow may come to the question late.
+#[derive(Debug)]
+pub struct Pulse {
     born: Instant,
-    /// Milliseconds from `born` to when the client last took something after it had made us wait; 0: never.
-    progress: AtomicU64,
+    /// Milliseconds since `born`; 0: never.
+    last: AtomicU64,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { born: Instant::now(), last: AtomicU64::new(0) }
+    }
+}
+
+impl Pulse {
+    /// It is there now.
+    pub fn beat(&self) {
+        let ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.last.store(ms, Relaxed);
+    }
+
+    /// When it was last there.
+    #[must_use]
+    pub fn last(&self) -> Option<Instant> {
+        match self.last.load(Relaxed) {
+            0 => None,
+            ms => Some(self.born + Duration::from_millis(ms)),
+        }
+    }
 }
 
 impl<T: Weight> Outbox<T> {
@@ -154,8 +184,7 @@ impl<T: Weight> Outbox<T> {
             closing: Notify::new(),
             max_messages: limits.queue_messages,
             max_bytes: limits.queue_bytes,
-            born: Instant::now(),
-            progress: AtomicU64::new(0),
+            pulse: Arc::default(),
         }
     }
 
@@ -240,18 +269,12 @@ impl<T: Weight> Outbox<T> {
         self.wake.notify_one();
     }
 
-    /// When the client last took something after it had made us wait.
+    /// Beats when the client takes something after it had made us wait. To be given to its [`Reader`] as well.
+    ///
+    /// [`Reader`]: crate::websocket::Reader
     #[must_use]
-    pub fn progress(&self) -> Option<Instant> {
-        match self.progress.load(Relaxed) {
-            0 => None,
-            ms => Some(self.born + Duration::from_millis(ms)),
-        }
-    }
-
-    fn progressed(&self) {
-        let ms = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        self.progress.store(ms, Relaxed);
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     /// What the writer does next.
@@ -336,7 +359,7 @@ where
         let Some(segments) = segments else { continue };
         tokio::select! {
             biased;
-            result = segments.write(io, || outbox.progressed()) => result?,
+            result = segments.write(io, || outbox.pulse.beat()) => result?,
             () = outbox.given_up() => return Err(io::ErrorKind::TimedOut.into()),
         }
         counters.add_sent_bytes(segments.len() as u64);
@@ -514,9 +537,9 @@ mod tests {
         let mut slow = client(&fanout, 3, &Limits::default());
         fanout.publish(Arc::new(text("frame;")));
         settle().await;
-        assert_eq!(slow.outbox.progress(), None);
+        assert_eq!(slow.outbox.pulse().last(), None);
         assert_eq!(read(&mut slow.far, 6).await, "frame;");
         settle().await;
-        assert!(slow.outbox.progress().is_some());
+        assert!(slow.outbox.pulse().last().is_some());
     }
 }

@@ -14,6 +14,9 @@ use std::task::{Context, Poll};
 
 pub use hyper::{Method, StatusCode, header};
 
+/// How many times `handshake_seconds` a whole body may take: a large picture over a poor line is no attack.
+const SLOW_BODY: u32 = 20;
+
 /// A request with a body that has not been read yet.
 pub type Request = hyper::Request<Incoming>;
 /// A response.
@@ -104,7 +107,7 @@ pub fn method_not_allowed(allowed: &'static str) -> Response {
 pub enum BodyError {
     /// More than `message_bytes`: answer 413.
     TooLarge,
-    /// It took longer than `handshake_seconds`: answer 408.
+    /// Nothing came for `handshake_seconds`, or too little for long: answer 408.
     TooSlow,
     /// All connections together hold too much: answer 503.
     Busy,
@@ -125,22 +128,43 @@ impl BodyError {
     }
 }
 
-/// Reads the body of a request, within the limits. `connection` is the one that the request came on.
+/// Reads the body of a request, within the limits. `connection` is the one that the request came on. A peer may be
+/// slow, but not silent for longer than `handshake_seconds`, and not slow for ever.
 pub async fn read_body(body: Incoming, limits: &Limits, connection: &Connection) -> Result<Bytes, BodyError> {
-    let read = collect(body, limits.message_bytes, Share::new(connection.budget()));
-    tokio::time::timeout(limits.handshake(), read).await.unwrap_or(Err(BodyError::TooSlow))
+    read_body_with(body, limits, connection, || {}).await
 }
 
-async fn collect(mut body: Incoming, max: usize, mut share: Share) -> Result<Bytes, BodyError> {
+/// The same; `beat` is called with everything that comes in.
+pub(crate) async fn read_body_with(
+    body: Incoming,
+    limits: &Limits,
+    connection: &Connection,
+    beat: impl FnMut(),
+) -> Result<Bytes, BodyError> {
+    let read = collect(body, limits, Share::new(connection.budget()), beat);
+    tokio::time::timeout(limits.handshake() * SLOW_BODY, read).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+async fn collect(
+    mut body: Incoming,
+    limits: &Limits,
+    mut share: Share,
+    mut beat: impl FnMut(),
+) -> Result<Bytes, BodyError> {
+    let max = limits.message_bytes;
     if body.size_hint().lower() > max as u64 {
         return Err(BodyError::TooLarge);
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        let Ok(frame) = tokio::time::timeout(limits.handshake(), frame).await else {
+            return Err(BodyError::TooSlow);
+        };
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        beat();
         if first.len() + all.len() + data.len() > max {
             return Err(BodyError::TooLarge);
         }

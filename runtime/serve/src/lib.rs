@@ -38,7 +38,7 @@ pub mod websocket;
 
 pub use counters::Counters;
 pub use error::Error;
-pub use fanout::{Fanout, Feed, Full, Outbox, Subscription, Weight, pump};
+pub use fanout::{Fanout, Feed, Full, Outbox, Pulse, Subscription, Weight, pump};
 pub use limits::{Limits, RateLimit};
 pub use listener::{Connection, Draining, Listener, Service};
 pub use meters::Meters;

@@ -14,6 +14,9 @@ use tokio_rustls::TlsAcceptor;
 /// What the kernel holds back unsent of a connection before it asks for more. A slow viewer's newest frame waits behind
 /// no more than this, and it is enough for full speed: two frames.
 const UNSENT_BYTES: u32 = 128 << 10;
+/// A peer that takes nothing of what is sent to it for this long is gone, or as good as gone: the kernel ends the
+/// connection. One that takes a little is slow and stays.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Connections beyond the limit that are answered 503 at the same time; the rest is closed without a word.
 const REFUSALS: usize = 16;
 /// How long answering 503 may take.
@@ -189,10 +192,15 @@ impl Listener {
 
 /// Prepares a socket and shakes hands. `None` when the peer does not do its part in time.
 async fn accept(socket: TcpStream, tls: Option<TlsAcceptor>, limits: &Limits) -> Option<Stream> {
-    // Both are wishes: a kernel without them still serves.
+    // All of these are wishes: a kernel without them still serves.
     let _ = socket.set_nodelay(true);
+    let options = socket2::SockRef::from(&socket);
+    let _ = options.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(SILENCE / 2));
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+    {
+        let _ = options.set_tcp_notsent_lowat(UNSENT_BYTES);
+        let _ = options.set_tcp_user_timeout(Some(SILENCE));
+    }
     match tls {
         None => Some(Stream::Plain(socket)),
         Some(tls) => {

@@ -7,11 +7,12 @@
 
 use crate::http::{self, Request, Response, StatusCode, header};
 use crate::limits::Share;
-use crate::{Connection, Limits, ReadHalf, Segments, SegmentsBuilder, Stream, WriteHalf};
+use crate::{Connection, Limits, Pulse, ReadHalf, Segments, SegmentsBuilder, Stream, WriteHalf};
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::header::HeaderValue;
 use hyper_util::rt::TokioIo;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tungstenite::error::{CapacityError, Error as WsError};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -209,6 +210,7 @@ pub struct Reader<R> {
     context: WebSocketContext,
     share: Share,
     step: usize,
+    pulse: Option<Arc<Pulse>>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
@@ -220,7 +222,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             .max_frame_size(Some(limits.message_bytes));
         let pipe = Pipe { incoming: read.into(), outgoing: Vec::new(), ended: false };
         let context = WebSocketContext::new(Role::Server, Some(config));
-        Self { io, pipe, context, share, step: READ_BYTES }
+        Self { io, pipe, context, share, step: READ_BYTES, pulse: None }
+    }
+
+    /// Lets whatever comes in count as a sign of life, parts of a large message as well.
+    pub fn beat(&mut self, pulse: &Arc<Pulse>) {
+        self.pulse = Some(pulse.clone());
     }
 
     /// The next message. `reply` gets prebuilt frames to be sent to the peer. May be dropped and called again.
@@ -268,6 +275,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             Ok(n) => n,
             Err(_) => return Err(Failure::Gone),
         };
+        if let Some(pulse) = &self.pulse {
+            pulse.beat();
+        }
         if n == self.step {
             self.step = (self.step * 2).min(READ_BYTES_MAX);
         } else if n < READ_BYTES && self.step > READ_BYTES {

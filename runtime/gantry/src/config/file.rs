@@ -51,6 +51,11 @@ impl File {
         self.root.get(table)?.below.first().map(|(name, _)| name.clone())
     }
 
+    /// Whether a key is in the file.
+    pub(crate) fn has(&self, keys: &[String]) -> bool {
+        keys.iter().try_fold(&self.root, |node, key| node.get(key)).is_some()
+    }
+
     /// The line of a key, or of the nearest one above it; 0 when there is none.
     pub(crate) fn line_of(&self, keys: &[String]) -> usize {
         let mut node = &self.root;

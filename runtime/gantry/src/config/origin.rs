@@ -36,11 +36,6 @@ impl Located {
     pub(super) fn of_variable(name: &str, message: impl Into<String>) -> Self {
         Self { place: Place::Environment(name.to_owned()), keys: Vec::new(), message: message.into() }
     }
-
-    /// The key that it is about, level by level.
-    pub(crate) fn keys(&self) -> &[String] {
-        &self.keys
-    }
 }
 
 impl std::fmt::Display for Located {
@@ -86,10 +81,10 @@ impl Origins {
             Place::Environment(name.to_owned())
         } else {
             let path = self.file.path().display().to_string();
-            match (self.file.line_of(keys), self.below(keys)) {
-                // A section that only variables speak of.
-                (0, Some(name)) => Place::Environment(name.to_owned()),
-                (line, _) => Place::File { path, line, column: 0 },
+            match self.below(keys).filter(|_| !self.file.has(keys)) {
+                // A key that only variables speak of.
+                Some(name) => Place::Environment(name.to_owned()),
+                None => Place::File { path, line: self.file.line_of(keys), column: 0 },
             }
         };
         Located { place, keys: keys.to_vec(), message: message.into() }

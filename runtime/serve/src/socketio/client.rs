@@ -139,7 +139,7 @@ impl Client {
 
     /// Looks at the clock.
     pub(super) fn tick(self: &Arc<Self>, now: Instant) {
-        self.step(|session, _, out| session.tick(now, self.outbox.progress(), out));
+        self.step(|session, _, out| session.tick(now, self.outbox.pulse().last(), out));
     }
 
     fn step(self: &Arc<Self>, f: impl FnOnce(&mut Session, Instant, &mut Vec<Effect>)) {

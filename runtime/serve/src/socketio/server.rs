@@ -26,7 +26,8 @@ const LAST_POLL: Duration = Duration::from_secs(5);
 /// How often the clock is looked at, at most.
 const SWEEP: Duration = Duration::from_millis(250);
 
-/// What a plugin does about its clients. Called on the plugin's worker, one at a time; must not block.
+/// What a plugin does about its clients. Called on the plugin's worker; must not block. `left` may be called from inside
+/// of a send of the plugin's own, when the client did not keep up: hold no lock over a send that `left` takes.
 pub trait Handler: Send + Sync + 'static {
     /// A client has joined. What is sent here comes right after the answer to its CONNECT.
     fn joined(&self, socket: &Socket, auth: Auth<'_>) {
@@ -311,7 +312,10 @@ impl Server {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let binary =
             content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/octet-stream"));
-        let body = match http::read_body(request.into_body(), &self.inner.limits, connection).await {
+        // A client that uploads slowly answers its ping after that.
+        let beat = || client.outbox.pulse().beat();
+        let body = match http::read_body_with(request.into_body(), &self.inner.limits, connection, beat).await
+        {
             Ok(body) => body,
             Err(error) => return refuse(error.status(), 3, "the body is too large or did not come in time"),
         };
@@ -357,6 +361,7 @@ impl Server {
         mut writer: WriteHalf,
         connection: Connection,
     ) {
+        reader.beat(client.outbox.pulse());
         let mut frames = self.inner.frames.subscribe();
         let feed = OverWebSocket(client.clone());
         let writing = tokio::spawn(async move {

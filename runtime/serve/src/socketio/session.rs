@@ -267,14 +267,14 @@ impl Session {
         out.push(Effect::Rejected);
     }
 
-    /// Looks at the clock. `progress` is when the client last took bytes that had to wait for it: one that reads slowly
-    /// cannot answer a ping that it has not come to yet, and is there nevertheless.
-    pub fn tick(&mut self, now: Instant, progress: Option<Instant>, out: &mut Vec<Effect>) {
+    /// Looks at the clock. `pulse` is when the client last took bytes that had to wait for it, or gave some: one that reads
+    /// or sends slowly cannot answer a ping that it has not come to yet, and is there nevertheless.
+    pub fn tick(&mut self, now: Instant, pulse: Option<Instant>, out: &mut Vec<Effect>) {
         if !self.joined && now >= self.outside + self.settings.connect_timeout {
             return out.push(Effect::End(Reason::NeverJoined));
         }
         let Settings { ping_interval, ping_timeout, .. } = self.settings;
-        let since = |at: Instant| progress.map_or(at, |progress| at.max(progress));
+        let since = |at: Instant| pulse.map_or(at, |pulse| at.max(pulse));
         match (self.version, self.ping) {
             (Version::V3, _) if now >= since(self.heard) + ping_interval + ping_timeout => {
                 out.push(Effect::End(Reason::PingTimeout));

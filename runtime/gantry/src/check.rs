@@ -1,0 +1,55 @@
+//! Everything that is wrong with a configuration: its own values, the cameras' pipelines, the plugins' own keys.
+
+use crate::cli::EXIT_CONFIG;
+use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir};
+use gantry_host::{Plugins, Settings};
+use gantry_media::Cameras;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// All findings, in the order in which one reads the sources. Loads the plugins' libraries, with private copies under
+/// `state_dir`, but makes no instance and opens no camera.
+pub(crate) fn findings(merged: &Merged, file: &Path, state_dir: &Path) -> Vec<Located> {
+    let (config, origins) = (&merged.config, &merged.origins);
+    let mut all = merged.findings.clone();
+    if let Err(message) = crate::log::check_level(&config.log.level) {
+        all.push(origins.locate(&keys_of("log.level"), message));
+    }
+    let pipelines = pipeline_dir(config, file);
+    for (name, camera) in &config.cameras {
+        let found = Cameras::check(&pipelines, name, camera);
+        all.extend(found.iter().map(|finding| origins.locate_in(&["cameras", name], finding)));
+    }
+    let settings = Settings { state_dir: state_dir.to_owned(), plugin_dir: plugin_dir(config) };
+    for (id, plugin) in &config.plugins {
+        let found = Plugins::check(&settings, id, plugin);
+        all.extend(found.iter().map(|finding| origins.locate_in(&["plugins", id], finding)));
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Prints findings, one a line.
+pub(crate) fn print(findings: &[Located]) {
+    for finding in findings {
+        eprintln!("{finding}");
+    }
+    let (n, s) = (findings.len(), if findings.len() == 1 { "" } else { "s" });
+    eprintln!("gantry: {n} finding{s}: nothing was started or changed");
+}
+
+/// `gantry check`.
+pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
+    let merged = sources.load();
+    // Copies of libraries go to a folder of this process: what a running gateway of another user has is left alone.
+    let folder = tempfile::Builder::new().prefix("gantry-check-").tempdir()?;
+    let findings = findings(&merged, &sources.file, folder.path());
+    if !findings.is_empty() {
+        print(&findings);
+        return Ok(ExitCode::from(EXIT_CONFIG));
+    }
+    let running = merged.config.plugins.values().filter(|plugin| plugin.enabled).count();
+    println!("{}: good, with {} cameras and {running} plugins", sources.file.display(), merged.config.cameras.len());
+    Ok(ExitCode::SUCCESS)
+}

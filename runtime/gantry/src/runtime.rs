@@ -1,0 +1,198 @@
+//! The parts of a running gateway, and the one way to change what they do: [`Gateway::apply`]. Starting is applying to
+//! nothing.
+
+use crate::admin::Facts;
+use crate::config::{pipeline_dir, plugin_dir};
+use crate::metrics::Metrics;
+use crate::readiness::{self, Problem};
+use crate::watchdog;
+use gantry_core::Runtime;
+use gantry_core::config::Config;
+use gantry_core::health::Level;
+use gantry_core::services::ServiceError;
+use gantry_host::{Plugins, Report, RunState, Settings};
+use gantry_media::{CameraStatus, Cameras};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long plugins may take to say good-bye; the whole end takes 5 s at most.
+const PLUGINS_END: Duration = Duration::from_millis(4200);
+const ALL_ENDS: Duration = Duration::from_millis(4800);
+
+/// Everything that runs. Shared with the admin listener.
+pub(crate) struct Gateway {
+    runtime: Runtime,
+    cameras: Cameras,
+    plugins: Plugins,
+    metrics: Metrics,
+    applied: Mutex<Config>,
+}
+
+impl Gateway {
+    /// The parts, with nothing in them yet. The folders are those of `config` and hold for the life of the process.
+    pub(crate) fn new(config: &Config, file: &Path, metrics: Metrics) -> anyhow::Result<Self> {
+        let runtime = Runtime::default();
+        let cameras = Cameras::new(runtime.clone(), pipeline_dir(config, file))?;
+        let settings = Settings { state_dir: config.state_dir.clone(), plugin_dir: plugin_dir(config) };
+        let plugins = Plugins::new(runtime.clone(), settings);
+        offer_services(&runtime);
+        Ok(Self { runtime, cameras, plugins, metrics, applied: Mutex::default() })
+    }
+
+    fn applied(&self) -> MutexGuard<'_, Config> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a configuration without findings the one in force. What did not change is not touched. Returns at once, with
+    /// the keys whose change needs a new process.
+    pub(crate) fn apply(&self, new: Config) -> Vec<&'static str> {
+        self.cameras.apply(&new.cameras);
+        self.plugins.apply(&new.plugins);
+        let names: Vec<&String> = new.cameras.keys().collect();
+        let names = json!({ "cameras": names });
+        self.runtime.services.offer_sync("cameras.list", move |_, _| Ok(names.clone()));
+        self.runtime.health.forget("config");
+        let old = std::mem::replace(&mut *self.applied(), new);
+        let new = self.applied();
+        let fixed = [
+            ("state_dir", old.state_dir == new.state_dir),
+            ("plugin_dir", old.plugin_dir == new.plugin_dir),
+            ("pipeline_dir", old.pipeline_dir == new.pipeline_dir),
+            ("log.format", old.log.format == new.log.format),
+        ];
+        fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
+    }
+
+    /// Notes that the file on disk is not the one in force. Returns whether that is news.
+    pub(crate) fn refuse(&self, why: &str) -> bool {
+        self.runtime.health.report("config", Level::Degraded, why)
+    }
+
+    /// What is applied now.
+    pub(crate) fn config(&self) -> Config {
+        self.applied().clone()
+    }
+
+    /// The plugins' reports.
+    pub(crate) fn reports(&self) -> Vec<Report> {
+        self.plugins.reports()
+    }
+
+    /// Whether no plugin is on its way up any more.
+    pub(crate) fn has_settled(&self) -> bool {
+        let reports = self.plugins.reports();
+        let wanted = self.applied().plugins.values().filter(|plugin| plugin.enabled).count();
+        reports.len() == wanted && reports.iter().all(|report| report.state != RunState::Starting)
+    }
+
+    /// The camera that hangs, if one does: then a restart of the process would help.
+    pub(crate) fn hanging(&self, dog: &mut watchdog::Watchdog, now: Instant) -> Option<String> {
+        let status = self.cameras.status();
+        let config = self.applied();
+        let looked_at: Vec<_> = status
+            .iter()
+            .filter_map(|camera| {
+                Some(watchdog::Camera {
+                    name: &camera.name,
+                    connected: self.connected(&camera.name),
+                    frames: camera.frames_captured,
+                    stall_timeout: config.cameras.get(&camera.name)?.stall_timeout,
+                })
+            })
+            .collect();
+        dog.hanging(now, &looked_at)
+    }
+
+    fn connected(&self, camera: &str) -> bool {
+        let state = self.runtime.state.get(&format!("cameras/{camera}/connected"));
+        state.is_some_and(|(value, _)| value == Value::Bool(true))
+    }
+
+    /// Lets the metrics sort what they have collected.
+    pub(crate) fn upkeep(&self) {
+        self.metrics.upkeep();
+    }
+
+    /// The cameras as they are.
+    pub(crate) fn camera_status(&self) -> Vec<CameraStatus> {
+        self.cameras.status()
+    }
+
+    /// Ends everything in time. Blocks.
+    pub(crate) fn shutdown(&self) {
+        let begin = Instant::now();
+        self.plugins.shutdown(begin + PLUGINS_END);
+        self.cameras.shutdown(begin + ALL_ENDS);
+    }
+}
+
+fn offer_services(runtime: &Runtime) {
+    let begin = Instant::now();
+    runtime.services.offer_sync("gateway.info", move |_, _| {
+        let version = env!("CARGO_PKG_VERSION");
+        Ok(json!({ "name": "gantry", "version": version, "uptime_s": begin.elapsed().as_secs() }))
+    });
+    let state = runtime.state.clone();
+    runtime.services.offer_sync("state.write", move |_, request| {
+        let Some(values) = request.get("values").and_then(Value::as_object) else {
+            return Err(ServiceError("state.write: send {\"values\": {key: value}}".to_owned()));
+        };
+        let batch = values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let revision = state.set_all(batch).map_err(|error| ServiceError(error.to_string()))?;
+        Ok(json!({ "revision": revision }))
+    });
+}
+
+impl Facts for Gateway {
+    fn problems(&self) -> Vec<Problem> {
+        let health = self.runtime.health.all();
+        let of = |part: String| health.get(&part).map(|report| (report.level, report.message.clone()));
+        let cameras: Vec<_> = self
+            .applied()
+            .cameras
+            .keys()
+            .map(|name| readiness::Camera {
+                name: name.clone(),
+                connected: self.connected(name),
+                health: of(format!("camera/{name}")),
+            })
+            .collect();
+        let reports: BTreeMap<_, _> = self.plugins.reports().into_iter().map(|r| (r.id.clone(), r)).collect();
+        let plugins: Vec<_> = self
+            .applied()
+            .plugins
+            .iter()
+            .filter(|(_, plugin)| plugin.enabled)
+            .map(|(id, _)| match reports.get(id) {
+                Some(report) => readiness::Plugin {
+                    id: id.clone(),
+                    state: json!(report.state).as_str().unwrap_or_default().to_owned(),
+                    health: Some((report.health.level, report.health.message.clone())),
+                },
+                None => readiness::Plugin { id: id.clone(), state: "starting".to_owned(), health: None },
+            })
+            .collect();
+        readiness::problems(&cameras, &plugins)
+    }
+
+    fn notes(&self) -> Vec<Problem> {
+        let all = self.runtime.health.all();
+        let degraded = all.into_iter().filter(|(_, report)| report.level == Level::Degraded);
+        degraded.map(|(part, report)| Problem { part, message: report.message }).collect()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+
+    fn plugins(&self) -> Value {
+        json!({ "plugins": self.plugins.reports() })
+    }
+
+    fn cameras(&self) -> Value {
+        json!({ "cameras": self.cameras.status() })
+    }
+}
