@@ -41,9 +41,21 @@ if (version === 2) {
 createInterface({ input: process.stdin }).on("line", (line) => {
   const command = JSON.parse(line);
   if (command.close) {
+    // The good-bye of a polling client is a request of its own, which must be sent before the process ends.
     socket.close();
-    process.exit(0);
+    setTimeout(() => process.exit(0), 200);
+    return;
   }
-  if (command.ack) socket.emit(...command.emit, (...args) => tell("#ack", ...args));
-  else socket.emit(...command.emit);
+  const acked = command.ack && ((...args) => tell("#ack", ...args));
+  if (version === 2) {
+    // The old client keeps `ping` for itself and would not send it; old dashboards send the packet, as here.
+    const packet = { type: 2, data: command.emit, options: { compress: false } };
+    if (acked) {
+      socket.acks[socket.ids] = acked;
+      packet.id = socket.ids++;
+    }
+    socket.packet(packet);
+  } else {
+    socket.emit(...command.emit, ...(acked ? [acked] : []));
+  }
 }).on("close", () => process.exit(0));
