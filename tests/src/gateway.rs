@@ -57,6 +57,11 @@ impl Setup {
         self
     }
 
+    /// Removes an environment variable, so that the file decides.
+    pub fn unset(&mut self, key: &str) {
+        self.env.retain(|(name, _)| name != key);
+    }
+
     /// Adds an argument to `gantry run`.
     #[must_use]
     pub fn arg(mut self, arg: &str) -> Self {

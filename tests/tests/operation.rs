@@ -93,6 +93,49 @@ fn the_end_is_clean_and_in_time() {
 }
 
 #[test]
+fn a_library_that_cannot_be_loaded_is_one_plugin_less() {
+    let gateway = Setup::with_config(
+        "[cameras.main]\nsource = \"demo:\"\n[plugins.robocar]\nbind = \"127.0.0.1:0\"\n[plugins.lost]\n",
+    )
+    .start();
+    let report = until("it to be refused", || gateway.plugin("lost").filter(|r| r["state"] == "refused"));
+    assert!(report["health"]["message"].as_str().is_some_and(|m| m.contains("libgantry_lost.so")), "{report}");
+    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    client.named("sensor_data");
+    // `gantry check` is stricter.
+    assert_eq!(gateway.run(&["check"]).status.code(), Some(78));
+}
+
+#[test]
+fn a_plugin_that_hangs_in_validate_holds_up_nothing_but_its_reload() {
+    let good = "[cameras.main]\nsource = \"demo:\"\n[plugins.robocar]\nbind = \"127.0.0.1:0\"\n";
+    let mut gateway = Setup::with_config(good).start_ready();
+    gateway.write_config(&format!("{good}[plugins.faulty]\nlibrary = \"gantry_faulty\"\nhang_in = \"validate\"\n"));
+    gateway.wait_log("reloading the configuration");
+    assert_eq!(gateway.admin("/healthz").0, 200);
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+}
+
+#[test]
+fn the_admin_listener_moves_with_its_configuration() {
+    let config = |bind: &str| format!("[admin]\nbind = \"{bind}\"\n[cameras.main]\nsource = \"demo:\"\n");
+    let mut setup = Setup::with_config(&config("127.0.0.1:0"));
+    setup.unset("GANTRY_ADMIN__BIND");
+    let gateway = setup.start_ready();
+    let before = gateway.admin_address().to_owned();
+    let port = before.rsplit_once(':').expect("a port").1;
+    // The same port on all interfaces: the old listener is in the way of the new one.
+    gateway.write_config(&config(&format!("0.0.0.0:{port}")));
+    gateway.wait_log("can be reached from other machines");
+    assert_eq!(http::get(&before, "/healthz").0, 200);
+    // An address that is not ours changes nothing.
+    gateway.write_config(&config("192.0.2.1:9600"));
+    gateway.wait_log("was not applied");
+    assert_eq!(http::get(&before, "/healthz").0, 200);
+}
+
+#[test]
 fn two_gateways_do_not_share_a_state_folder() {
     let gateway = Setup::default().start_ready();
     let output = gateway.run(&["run"]);

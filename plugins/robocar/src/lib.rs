@@ -1,12 +1,13 @@
 //! The robocar camera stream: `sensor_data` and `status` at a fixed rate, over Socket.IO.
 //!
-//! [`session`] is the protocol: what is sent and when, without a socket. `server` puts it on the network.
+//! [`session`] is the protocol and [`pace`] the rate, both without a socket; `server` puts them on the network.
 //!
 //! This crate is *not* a place where pictures are made or kept: frames come from the runtime and go to viewers as they
 //! are, or as base64 that is made once per frame.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
 
 mod config;
+pub mod pace;
 mod server;
 pub mod session;
 

@@ -1,7 +1,8 @@
 //! The sockets: who is connected, and the tick that all of them get.
 
 use crate::Config;
-use crate::session::{Block, Format, GREETING, Next, Pace, Picture, Request, Tick, View, pong, watch_rate};
+use crate::pace::{Next, Pace, watch_rate};
+use crate::session::{Block, Format, GREETING, Picture, Request, Tick, View, pong};
 use bytes::Bytes;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Frame, Health, Host, debug};

@@ -1,4 +1,4 @@
-//! The protocol: what is sent, and when. No I/O: pictures, values and a time in, messages and times out.
+//! The protocol: what is sent, and what is asked. No I/O: pictures, values and a time in, messages out.
 
 use base64::Engine as _;
 use base64::engine::{Simd, general_purpose::PAD};
@@ -7,7 +7,7 @@ use gantry_serve::socketio::{Event, Message, Part, Query, RawValue, Volatile, pa
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::sync::{LazyLock, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Standard base64 with padding, by the widest instructions that this machine has.
 static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PAD));
@@ -228,94 +228,6 @@ impl Volatile for Tick {
             self.base64.get_or_init(|| self.encode(Format::Base64))
         }
     }
-}
-
-/// When ticks are sent.
-///
-/// They keep to a grid, so that their rate is exact in the long run, and missed ones are left out. When a new picture is
-/// just about to come, a tick waits for it, half a period at most: a camera of the same rate would otherwise be sent now
-/// twice, now not at all, as the two clocks drift past each other.
-#[derive(Debug)]
-pub struct Pace {
-    period: Duration,
-    due: Instant,
-    fresh: bool,
-    arrived: Option<Instant>,
-    /// The mean time between pictures.
-    interval: Option<Duration>,
-}
-
-/// What [`Pace::next`] says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Ask again at this time, or when a picture has come.
-    Wait(Instant),
-    /// Send the tick now.
-    Send,
-}
-
-/// A tick waits no longer than this, however low the rate.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-impl Pace {
-    /// Ticks at `rate` Hz, the first one at once.
-    #[must_use]
-    pub fn new(rate: f64, now: Instant) -> Self {
-        let period = Duration::from_secs_f64(1.0 / rate.clamp(0.1, 240.0));
-        Self { period, due: now, fresh: false, arrived: None, interval: None }
-    }
-
-    /// A picture has come.
-    pub fn picture(&mut self, now: Instant) {
-        self.fresh = true;
-        let gap = self.arrived.map(|before| now.saturating_duration_since(before));
-        self.arrived = Some(now);
-        self.interval = match (gap, self.interval) {
-            (Some(gap), _) if gap > Duration::from_secs(2) => None,
-            (Some(gap), Some(mean)) => Some((mean * 7 + gap) / 8),
-            (gap, None) => gap,
-            (None, mean) => mean,
-        };
-    }
-
-    /// The camera is gone: nothing is worth waiting for.
-    pub fn forget(&mut self) {
-        (self.fresh, self.arrived, self.interval) = (false, None, None);
-    }
-
-    /// What to do now. `Send` counts as sent.
-    pub fn next(&mut self, now: Instant) -> Next {
-        if now < self.due {
-            return Next::Wait(self.due);
-        }
-        if !self.fresh
-            && let (Some(arrived), Some(interval)) = (self.arrived, self.interval)
-        {
-            let limit = self.due + PATIENCE.min(self.period / 2);
-            let expected = arrived + interval;
-            // One that is late by half its interval may as well not come at all.
-            let until = limit.min(expected + interval / 2);
-            if expected <= limit && now < until {
-                return Next::Wait(until);
-            }
-        }
-        self.fresh = false;
-        self.due += self.period;
-        if self.due <= now {
-            let missed = now.duration_since(self.due).as_nanos() / self.period.as_nanos() + 1;
-            self.due += self.period * u32::try_from(missed).unwrap_or(u32::MAX);
-        }
-        Next::Send
-    }
-}
-
-/// The rate at which to watch a camera, or `None` for every picture. Twice the publish rate keeps the newest picture
-/// younger than half a period, and encodes no more than that of a fast camera.
-#[must_use]
-pub fn watch_rate(publish_rate: f64, camera_fps: Option<f64>) -> Option<f64> {
-    let enough = publish_rate * 2.0;
-    // A limit near the camera's own rate would only drop pictures that come a little early.
-    camera_fps.is_none_or(|fps| fps > enough * 1.2).then_some(enough)
 }
 
 #[cfg(test)]

@@ -52,7 +52,11 @@ pub(crate) struct Admin {
 impl Admin {
     /// Binds and serves.
     pub(crate) async fn bind(bind: SocketAddr, facts: Arc<dyn Facts>) -> anyhow::Result<Self> {
-        let hint = || format!("admin.bind {bind}: another program has it, or it is none of this machine's: choose another");
+        let hint = || {
+            format!(
+                "admin.bind {bind}: another program has it, or it is none of this machine's: choose another"
+            )
+        };
         let listener = TcpListener::bind(bind).await.with_context(hint)?;
         let address = listener.local_addr().context("a bound socket has an address")?;
         if !address.ip().is_loopback() {
@@ -60,6 +64,13 @@ impl Admin {
         }
         tracing::info!(%address, "admin listener");
         Ok(Self { address, task: tokio::spawn(accept(listener, facts)) })
+    }
+
+    /// Frees the address; connections that are being answered are.
+    pub(crate) async fn close(mut self) {
+        self.task.abort();
+        // It was cancelled, which is what the error says.
+        let _ = (&mut self.task).await;
     }
 
     /// The address, with the real port.
@@ -128,12 +139,16 @@ fn answer(request: &Request<Incoming>, facts: &dyn Facts) -> Answer {
         return respond(StatusCode::MISDIRECTED_REQUEST, TEXT, text);
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "nothing here can be changed: use GET\n");
+        let mut response =
+            respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "nothing here can be changed: use GET\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let wants_json =
-        request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains(JSON));
+    let wants_json = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains(JSON));
     route(request.uri().path(), wants_json, facts)
 }
 

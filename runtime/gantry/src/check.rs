@@ -2,14 +2,21 @@
 
 use crate::cli::EXIT_CONFIG;
 use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir};
+use gantry_core::config::{Finding, Plugin};
 use gantry_host::{Plugins, Settings};
 use gantry_media::Cameras;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// All findings, in the order in which one reads the sources. Loads the plugins' libraries, with private copies under
-/// `state_dir`, but makes no instance and opens no camera.
-pub(crate) fn findings(merged: &Merged, file: &Path, state_dir: &Path) -> Vec<Located> {
+/// `state_dir`, but makes no instance and opens no camera. `spares` says of which plugins a library that cannot be loaded is
+/// left to the host, which tells about it and shows the plugin as refused.
+pub(crate) fn findings(
+    merged: &Merged,
+    file: &Path,
+    state_dir: &Path,
+    spares: impl Fn(&str, &Plugin) -> bool,
+) -> Vec<Located> {
     let (config, origins) = (&merged.config, &merged.origins);
     let mut all = merged.findings.clone();
     if let Err(message) = crate::log::check_level(&config.log.level) {
@@ -22,8 +29,11 @@ pub(crate) fn findings(merged: &Merged, file: &Path, state_dir: &Path) -> Vec<Lo
     }
     let settings = Settings { state_dir: state_dir.to_owned(), plugin_dir: plugin_dir(config) };
     for (id, plugin) in &config.plugins {
-        let found = Plugins::check(&settings, id, plugin);
-        all.extend(found.iter().map(|finding| origins.locate_in(&["plugins", id], finding)));
+        let checked = Plugins::check(&settings, id, plugin);
+        all.extend(checked.findings.iter().map(|finding| origins.locate_in(&["plugins", id], finding)));
+        if let Some(refusal) = checked.refusal.filter(|_| !spares(id, plugin)) {
+            all.push(origins.locate_in(&["plugins", id], &Finding::new("", refusal.to_string())));
+        }
     }
     all.sort();
     all.dedup();
@@ -35,8 +45,12 @@ pub(crate) fn print(findings: &[Located]) {
     for finding in findings {
         eprintln!("{finding}");
     }
-    let (n, s) = (findings.len(), if findings.len() == 1 { "" } else { "s" });
-    eprintln!("gantry: {n} finding{s}: nothing was started or changed");
+    eprintln!("gantry: {}: nothing was started or changed", count(findings.len(), "finding"));
+}
+
+/// `1 camera`, `2 cameras`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// `gantry check`.
@@ -44,12 +58,18 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
     let merged = sources.load();
     // Copies of libraries go to a folder of this process: what a running gateway of another user has is left alone.
     let folder = tempfile::Builder::new().prefix("gantry-check-").tempdir()?;
-    let findings = findings(&merged, &sources.file, folder.path());
+    let findings = findings(&merged, &sources.file, folder.path(), |_, _| false);
     if !findings.is_empty() {
         print(&findings);
         return Ok(ExitCode::from(EXIT_CONFIG));
     }
     let running = merged.config.plugins.values().filter(|plugin| plugin.enabled).count();
-    println!("{}: good, with {} cameras and {running} plugins", sources.file.display(), merged.config.cameras.len());
+    let cameras = merged.config.cameras.len();
+    println!(
+        "{}: good, with {} and {}",
+        sources.file.display(),
+        count(cameras, "camera"),
+        count(running, "plugin")
+    );
     Ok(ExitCode::SUCCESS)
 }

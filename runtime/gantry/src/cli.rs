@@ -76,7 +76,9 @@ enum Plugin {
 pub(crate) fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(source) => sources(source.file, source.camera).and_then(run::run),
-        Command::Check(source) => sources(source.file, source.camera).and_then(|sources| check::command(&sources)),
+        Command::Check(source) => {
+            sources(source.file, source.camera).and_then(|sources| check::command(&sources))
+        }
         Command::Plugins { source, json } => {
             sources(source, None).and_then(|sources| plugins::command(&sources, json))
         }

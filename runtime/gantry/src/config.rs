@@ -43,8 +43,12 @@ impl Sources {
     pub(crate) fn read(&self) -> Result<String, Located> {
         let bytes = std::fs::read(&self.file).map_err(|error| {
             let hint = match error.kind() {
-                std::io::ErrorKind::NotFound => "there is no such file: name another with --config FILE".to_owned(),
-                std::io::ErrorKind::PermissionDenied => "it may not be read: give its reader the right to".to_owned(),
+                std::io::ErrorKind::NotFound => {
+                    "there is no such file: name another with --config FILE".to_owned()
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "it may not be read: give its reader the right to".to_owned()
+                }
                 _ => format!("it cannot be read: {error}"),
             };
             Located::of_file(&self.file, hint)
@@ -71,7 +75,9 @@ impl Sources {
         let environment = environment::read(&self.environment, file.values(), &schema);
         let mut findings = environment.findings;
         let flags = self.camera.as_ref().map(|uri| (first_camera(&file, &environment.values), uri));
-        let flag_values = flags.as_ref().map_or_else(|| json!({}), |(name, uri)| json!({"cameras": {name: {"source": uri}}}));
+        let flag_values = flags
+            .as_ref()
+            .map_or_else(|| json!({}), |(name, uri)| json!({"cameras": {name: {"source": uri}}}));
 
         let merged: Result<Value, _> = Figment::from(Serialized::defaults(file.values()))
             .merge(Serialized::defaults(&environment.values))
@@ -102,8 +108,12 @@ impl Merged {
 
 /// The first camera in file order; without one the first of the environment; without any a new one called `main`.
 fn first_camera(file: &File, environment: &Map<String, Value>) -> String {
-    let in_environment =
-        || environment.get("cameras").and_then(Value::as_object).and_then(|cameras| cameras.keys().next().cloned());
+    let in_environment = || {
+        environment
+            .get("cameras")
+            .and_then(Value::as_object)
+            .and_then(|cameras| cameras.keys().next().cloned())
+    };
     file.first_of("cameras").or_else(in_environment).unwrap_or_else(|| "main".to_owned())
 }
 

@@ -74,7 +74,8 @@ fn filter(level: &str) -> EnvFilter {
 /// elsewhere is not taken in by the variable alone.
 fn under_systemd() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    std::fs::metadata("/proc/self/fd/2").is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
+    std::fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|stderr| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
 }
 
 #[cfg(test)]

@@ -14,17 +14,22 @@ pub(crate) struct Metrics {
 
 /// Upper bounds of histograms, in their own unit (seconds mostly): from half a millisecond, which is a frame handed on
 /// quickly, to the ten seconds after which nobody waits.
-const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 impl Metrics {
     /// Installs the recorder of the process.
     pub(crate) fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-        metrics::describe_counter!("gantry_config_reloads_total", "Changed configurations, applied or refused.");
+        metrics::describe_counter!(
+            "gantry_config_reloads_total",
+            "Changed configurations, applied or refused."
+        );
         for result in ["applied", "refused"] {
             metrics::counter!("gantry_config_reloads_total", "result" => result).absolute(0);
         }
-        let started_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let started_unix_s =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         Ok(Self { recorder, started_unix_s })
     }
 
@@ -44,12 +49,22 @@ impl Metrics {
         };
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let kib = |name| status_number(&status, name).map(|kib| kib * 1024.0);
-        one("process_cpu_seconds_total", "counter", "User and system time spent, in seconds.", Some(cpu_seconds()));
+        one(
+            "process_cpu_seconds_total",
+            "counter",
+            "User and system time spent, in seconds.",
+            Some(cpu_seconds()),
+        );
         one("process_resident_memory_bytes", "gauge", "Memory in use, in bytes.", kib("VmRSS"));
         one("process_virtual_memory_bytes", "gauge", "Address space in use, in bytes.", kib("VmSize"));
         one("process_threads", "gauge", "Threads.", status_number(&status, "Threads"));
         one("process_open_fds", "gauge", "Open file descriptors.", open_files());
-        one("process_start_time_seconds", "gauge", "Start, in seconds since 1970.", Some(self.started_unix_s));
+        one(
+            "process_start_time_seconds",
+            "gauge",
+            "Start, in seconds since 1970.",
+            Some(self.started_unix_s),
+        );
         let version = env!("CARGO_PKG_VERSION");
         let _ = write!(
             text,

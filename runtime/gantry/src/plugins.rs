@@ -18,7 +18,10 @@ const MAX_ANSWER: u64 = 4 << 20;
 pub(crate) fn command(sources: &Sources, json: bool) -> anyhow::Result<ExitCode> {
     let state_dir = sources.load().config.state_dir;
     let Some(running) = Running::read(&state_dir) else {
-        bail!("no gateway runs with state_dir {}: start one with `gantry run`, or name its --config", state_dir.display());
+        bail!(
+            "no gateway runs with state_dir {}: start one with `gantry run`, or name its --config",
+            state_dir.display()
+        );
     };
     let body = get(&running).with_context(|| {
         let (pid, admin) = (running.pid, running.admin);
@@ -49,14 +52,19 @@ fn get(running: &Running) -> anyhow::Result<String> {
 
 /// One line per instance and endpoint, aligned.
 fn table(answer: &Value) -> String {
-    let mut rows = vec![["PLUGIN", "VERSION", "STATE", "RESTARTS", "DROPPED", "ENDPOINT", "REPORT"].map(str::to_owned)];
+    let mut rows =
+        vec![["PLUGIN", "VERSION", "STATE", "RESTARTS", "DROPPED", "ENDPOINT", "REPORT"].map(str::to_owned)];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for plugin in answer["plugins"].as_array().into_iter().flatten() {
         let number = |key: &str| plugin[key].as_u64().unwrap_or(0);
         let (name, id) = (text(&plugin["name"]), text(&plugin["id"]));
         let shown = if name.is_empty() || name == id { id } else { format!("{id} ({name})") };
-        let urls: Vec<_> =
-            plugin["endpoints"].as_array().into_iter().flatten().map(|endpoint| text(&endpoint["url"])).collect();
+        let urls: Vec<_> = plugin["endpoints"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|endpoint| text(&endpoint["url"]))
+            .collect();
         rows.push([
             shown,
             text(&plugin["version"]),

@@ -71,7 +71,11 @@ mod tests {
     use super::*;
 
     fn camera(connected: bool, health: Option<(Level, &str)>) -> Camera {
-        Camera { name: "main".into(), connected, health: health.map(|(level, text)| (level, text.to_owned())) }
+        Camera {
+            name: "main".into(),
+            connected,
+            health: health.map(|(level, text)| (level, text.to_owned())),
+        }
     }
 
     fn plugin(state: &str, health: Option<(Level, &str)>) -> Plugin {
@@ -93,7 +97,8 @@ mod tests {
 
     #[test]
     fn each_part_that_does_not_work_says_why() {
-        let cameras = [camera(false, None), camera(false, Some((Level::Failed, "no /dev/video0, retried in 4 s")))];
+        let cameras =
+            [camera(false, None), camera(false, Some((Level::Failed, "no /dev/video0, retried in 4 s")))];
         let plugins = [
             plugin("starting", None),
             plugin("running", Some((Level::Failed, "port 3000 is in use"))),

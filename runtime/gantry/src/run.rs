@@ -2,7 +2,7 @@
 
 use crate::admin::Admin;
 use crate::cli::EXIT_CONFIG;
-use crate::config::Sources;
+use crate::config::{Located, Sources};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::runtime::Gateway;
@@ -12,10 +12,13 @@ use crate::watchdog::Watchdog;
 use crate::{check, systemd};
 use anyhow::Context;
 use gantry_core::config::Config;
+use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the configuration file is looked at.
@@ -24,26 +27,30 @@ const LOOK: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_millis(50);
 /// When systemd and people are told that it is up, even if a plugin still starts.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A plugin's `validate` runs during a check; one that hangs must not take the gateway with it.
+/// A plugin's `validate` runs during a check, and one that hangs must not hold up every later reload.
 const CHECK_TIME: Duration = Duration::from_secs(15);
 
 /// Runs the gateway to its end.
 pub(crate) fn run(sources: Sources) -> anyhow::Result<ExitCode> {
     let text = sources.read();
     let merged = sources.load();
-    // Whatever is wrong with other sections, the state folder is where the file says, or where it would be by default.
-    let findings = if merged.findings.is_empty() {
-        check::findings(&merged, &sources.file, &merged.config.state_dir)
+    // A plugin whose library cannot be loaded is one plugin less: the camera and the others are worth starting for. (A
+    // reload is stricter, because there what it would replace is known to work.)
+    let spares = |_: &str, _: &gantry_core::config::Plugin| true;
+    let (state_dir, findings) = if merged.findings.is_empty() {
+        // Locked before the check, which copies libraries into it.
+        let state_dir = StateDir::lock(&merged.config.state_dir)?;
+        let findings = check::findings(&merged, &sources.file, &merged.config.state_dir, spares);
+        (Some(state_dir), findings)
     } else {
         let folder = tempfile::Builder::new().prefix("gantry-check-").tempdir()?;
-        check::findings(&merged, &sources.file, folder.path())
+        (None, check::findings(&merged, &sources.file, folder.path(), spares))
     };
-    if !findings.is_empty() {
+    let (Some(state_dir), true) = (state_dir, findings.is_empty()) else {
         check::print(&findings);
         return Ok(ExitCode::from(EXIT_CONFIG));
-    }
+    };
     let config = merged.config;
-    let state_dir = StateDir::lock(&config.state_dir)?;
     let log = log::Handle::install(&config.log);
     let gateway = Arc::new(Gateway::new(&config, &sources.file, Metrics::install()?)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -77,9 +84,9 @@ impl Running {
         let (term, int, hup) = (listen(&mut term)?, listen(&mut int)?, listen(&mut hup)?);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %self.sources.file.display(), "starting");
 
-        let bind = config.admin.bind;
+        // First what can fail, so that nothing has to be stopped again.
+        self.admin = Some(Admin::bind(config.admin.bind, self.gateway.clone()).await?);
         self.gateway.apply(config);
-        self.admin = Some(Admin::bind(bind, self.gateway.clone()).await?);
         self.announce()?;
 
         let (mut look, mut settle, mut upkeep) = (every(LOOK), every(SETTLE), every(Duration::from_secs(5)));
@@ -87,7 +94,8 @@ impl Running {
         let feed_interval = systemd::feed_interval();
         let mut feed = every(feed_interval.unwrap_or(Duration::from_secs(3600)));
         let begin = Instant::now();
-        let mut told = false;
+        let (mut told, mut status) = (false, String::new());
+        let mut checking: Option<Checking> = None;
         loop {
             tokio::select! {
                 _ = settle.tick(), if !told => {
@@ -96,10 +104,16 @@ impl Running {
                         self.tell();
                     }
                 }
-                _ = look.tick() => if self.watch.look(&self.sources.file) {
-                    self.reload("the file has changed").await;
+                // One check at a time; whatever asks for the next one waits where it is.
+                _ = look.tick(), if checking.is_none() => if self.watch.look(&self.sources.file) {
+                    checking = Some(self.check("the file has changed"));
                 },
-                _ = hup.recv() => self.reload("SIGHUP").await,
+                _ = hup.recv(), if checking.is_none() => checking = Some(self.check("SIGHUP")),
+                checked = finish(&mut checking) => {
+                    checking = None;
+                    self.reload(checked).await;
+                    systemd::ready(&self.gateway.summary());
+                }
                 _ = feed.tick(), if feed_interval.is_some() => {
                     match self.gateway.hanging(&mut dog, Instant::now()) {
                         None => systemd::feed(),
@@ -109,7 +123,14 @@ impl Running {
                         ),
                     }
                 }
-                _ = upkeep.tick() => self.gateway.upkeep(),
+                _ = upkeep.tick() => {
+                    self.gateway.upkeep();
+                    let now = self.gateway.summary();
+                    if told && now != status {
+                        systemd::status(&now);
+                        status = now;
+                    }
+                }
                 _ = term.recv() => break,
                 _ = int.recv() => break,
             }
@@ -138,53 +159,69 @@ impl Running {
     /// Says to systemd and to people that it is up, and where.
     fn tell(&self) {
         let config = self.gateway.config();
-        systemd::ready(&format!("{} cameras, {} plugins", config.cameras.len(), config.plugins.len()));
+        systemd::ready(&self.gateway.summary());
         if self.log.is_json() {
             return;
         }
-        println!("Gantry {} runs. SIGHUP or a saved configuration applies what changed; Ctrl-C ends it.", env!("CARGO_PKG_VERSION"));
+        let mut text = format!(
+            "Gantry {} runs. SIGHUP or a saved configuration applies what changed; Ctrl-C ends it.\n",
+            env!("CARGO_PKG_VERSION")
+        );
         for camera in self.gateway.camera_status() {
             let Some(section) = config.cameras.get(&camera.name) else { continue };
             let (width, height, fps) = (section.width, section.height, section.fps);
-            println!("  camera {}: {} {width}x{height}, up to {fps} fps", camera.name, camera.source);
+            text += &format!("  camera {}: {} {width}x{height}, up to {fps} fps", camera.name, camera.source);
+            if !camera.reason.is_empty() {
+                text += &format!(": no frames: {}", camera.reason);
+            }
+            text.push('\n');
         }
         for report in self.gateway.reports() {
             if report.endpoints.is_empty() {
-                println!("  plugin {}: {}", report.id, report.health.message);
+                text += &format!("  plugin {}: {}\n", report.id, report.health.message);
             }
             for endpoint in &report.endpoints {
-                println!("  plugin {}: {} on {}", report.id, endpoint.protocol, endpoint.url);
+                text += &format!("  plugin {}: {} on {}\n", report.id, endpoint.protocol, endpoint.url);
             }
         }
         if let Some(admin) = &self.admin {
-            println!("  admin: http://{}/readyz (also /metrics, /plugins, /cameras)", admin.address());
+            text +=
+                &format!("  admin: http://{}/readyz (also /metrics, /plugins, /cameras)\n", admin.address());
         }
+        // Nobody may be reading any more, as in `gantry run | head`: no reason to end.
+        let _ = std::io::stdout().write_all(text.as_bytes());
     }
 
-    /// Reads the configuration anew and applies the difference, or says why not and changes nothing.
-    async fn reload(&mut self, reason: &str) {
+    /// Reads the configuration anew and begins to check it, beside everything else: a plugin that hangs in `validate` must
+    /// not hold up signals and the watchdog.
+    fn check(&mut self, reason: &str) -> Checking {
         systemd::reloading();
         let text = self.sources.read();
         if let Ok(text) = &text {
             self.watch.handled(text);
         }
         tracing::info!(reason, "reloading the configuration");
-        let (sources, state_dir) = (self.sources.clone(), self.gateway.config().state_dir);
-        let checked = tokio::task::spawn_blocking(move || {
+        let (sources, before) = (self.sources.clone(), self.gateway.config());
+        let task = tokio::task::spawn_blocking(move || {
             let merged = text.map_or_else(crate::config::Merged::broken, |text| sources.merge(&text));
-            let findings = check::findings(&merged, &sources.file, &state_dir);
+            // A library that was refused before is no news; one that the change brings in is a reason not to apply it.
+            let spares = |id: &str, plugin: &_| before.plugins.get(id) == Some(plugin);
+            let findings = check::findings(&merged, &sources.file, &before.state_dir, spares);
             (merged.config, findings)
         });
-        match tokio::time::timeout(CHECK_TIME, checked).await {
-            Ok(Ok((config, findings))) if findings.is_empty() => self.apply(config).await,
-            Ok(Ok((_, findings))) => {
+        Checking { task, until: tokio::time::Instant::now() + CHECK_TIME }
+    }
+
+    /// Applies what was checked, or says why not and changes nothing.
+    async fn reload(&mut self, checked: Result<(Config, Vec<Located>), String>) {
+        match checked {
+            Ok((config, findings)) if findings.is_empty() => self.apply(config).await,
+            Ok((_, findings)) => {
                 let lines: Vec<_> = findings.iter().map(ToString::to_string).collect();
                 self.refuse(&lines.join("; "));
             }
-            Ok(Err(error)) => self.refuse(&format!("the check failed: {error}")),
-            Err(_) => self.refuse("a plugin's `validate` does not return: remove or repair the plugin"),
+            Err(why) => self.refuse(&why),
         }
-        systemd::ready("running");
     }
 
     fn refuse(&self, why: &str) {
@@ -194,15 +231,33 @@ impl Running {
         }
     }
 
+    /// Listens at another address. Where the old one is in the way of the new one (the same port on all interfaces), it
+    /// is given up first, and taken again when the new one fails.
+    async fn move_admin(&mut self, to: SocketAddr) -> anyhow::Result<()> {
+        let from = self.admin.as_ref().map_or(to, Admin::address);
+        let mut bound = Admin::bind(to, self.gateway.clone()).await;
+        if bound.is_err() && from.port() == to.port() {
+            if let Some(old) = self.admin.take() {
+                old.close().await;
+            }
+            bound = Admin::bind(to, self.gateway.clone()).await;
+            if bound.is_err() {
+                self.admin = Some(Admin::bind(from, self.gateway.clone()).await?);
+            }
+        }
+        self.admin = Some(bound?);
+        Ok(())
+    }
+
     async fn apply(&mut self, config: Config) {
         let before = self.gateway.config();
         if config.admin != before.admin {
-            match Admin::bind(config.admin.bind, self.gateway.clone()).await {
-                Ok(admin) => self.admin = Some(admin),
-                Err(error) => return self.refuse(&format!("{error:#}")),
-            }
+            let moved = self.move_admin(config.admin.bind).await;
             if let Err(error) = self.announce() {
                 tracing::error!("{error:#}");
+            }
+            if let Err(error) = moved {
+                return self.refuse(&format!("{error:#}"));
             }
         }
         self.log.set_level(&config.log.level);
@@ -211,6 +266,22 @@ impl Running {
         }
         metrics::counter!("gantry_config_reloads_total", "result" => "applied").increment(1);
         tracing::info!("the configuration is applied");
+    }
+}
+
+/// A check that is under way.
+struct Checking {
+    task: JoinHandle<(Config, Vec<Located>)>,
+    until: tokio::time::Instant,
+}
+
+/// Waits for a check to end; for ever when there is none.
+async fn finish(checking: &mut Option<Checking>) -> Result<(Config, Vec<Located>), String> {
+    let Some(Checking { task, until }) = checking else { return std::future::pending().await };
+    match tokio::time::timeout_at(*until, task).await {
+        Ok(Ok(checked)) => Ok(checked),
+        Ok(Err(error)) => Err(format!("the check failed: {error}")),
+        Err(_) => Err("a plugin's `validate` does not return: remove or repair the plugin".to_owned()),
     }
 }
 

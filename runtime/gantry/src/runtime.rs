@@ -2,6 +2,7 @@
 //! nothing.
 
 use crate::admin::Facts;
+use crate::check::count;
 use crate::config::{pipeline_dir, plugin_dir};
 use crate::metrics::Metrics;
 use crate::readiness::{self, Problem};
@@ -81,11 +82,29 @@ impl Gateway {
         self.plugins.reports()
     }
 
-    /// Whether no plugin is on its way up any more.
+    /// Whether nothing is on its way up any more: each plugin runs or has failed, and each camera gives frames or has said
+    /// why it does not.
     pub(crate) fn has_settled(&self) -> bool {
         let reports = self.plugins.reports();
-        let wanted = self.applied().plugins.values().filter(|plugin| plugin.enabled).count();
-        reports.len() == wanted && reports.iter().all(|report| report.state != RunState::Starting)
+        let health = self.runtime.health.all();
+        let config = self.applied();
+        let failed =
+            |name: &str| health.get(&format!("camera/{name}")).is_some_and(|r| r.level == Level::Failed);
+        let wanted = config.plugins.values().filter(|plugin| plugin.enabled).count();
+        reports.len() == wanted
+            && reports.iter().all(|report| report.state != RunState::Starting)
+            && config.cameras.keys().all(|name| self.connected(name) || failed(name))
+    }
+
+    /// How it does, in one line.
+    pub(crate) fn summary(&self) -> String {
+        let problems: Vec<_> = self.problems().iter().map(Problem::to_string).collect();
+        if !problems.is_empty() {
+            return format!("not ready: {}", problems.join("; "));
+        }
+        let config = self.applied();
+        let plugins = config.plugins.values().filter(|plugin| plugin.enabled).count();
+        format!("running {} and {}", count(config.cameras.len(), "camera"), count(plugins, "plugin"))
     }
 
     /// The camera that hangs, if one does: then a restart of the process would help.
@@ -140,6 +159,10 @@ fn offer_services(runtime: &Runtime) {
         let Some(values) = request.get("values").and_then(Value::as_object) else {
             return Err(ServiceError("state.write: send {\"values\": {key: value}}".to_owned()));
         };
+        // What the runtime itself says of the cameras is not for plugins to change.
+        if let Some(key) = values.keys().find(|key| key.starts_with("cameras/")) {
+            return Err(ServiceError(format!("state.write: `{key}` is the runtime's own: write under another name")));
+        }
         let batch = values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let revision = state.set_all(batch).map_err(|error| ServiceError(error.to_string()))?;
         Ok(json!({ "revision": revision }))

@@ -39,8 +39,15 @@ pub(crate) fn command(name: &str, path: &Path) -> anyhow::Result<ExitCode> {
 fn check_name(name: &str) -> anyhow::Result<()> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-    if !begins || name.len() > MAX_NAME || !name.bytes().all(good) || name.ends_with('-') || name.contains("--") {
-        bail!("`{name}` is no name for a plugin: begin with a letter and use a-z, 0-9 and single `-`, at most {MAX_NAME}");
+    if !begins
+        || name.len() > MAX_NAME
+        || !name.bytes().all(good)
+        || name.ends_with('-')
+        || name.contains("--")
+    {
+        bail!(
+            "`{name}` is no name for a plugin: begin with a letter and use a-z, 0-9 and single `-`, at most {MAX_NAME}"
+        );
     }
     Ok(())
 }

@@ -33,7 +33,9 @@ impl StateDir {
     pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         DirBuilder::new().recursive(true).mode(0o750).create(path).with_context(|| {
-            format!("state_dir {shown} cannot be made: name another in the configuration or by GANTRY_STATE_DIR")
+            format!(
+                "state_dir {shown} cannot be made: name another in the configuration or by GANTRY_STATE_DIR"
+            )
         })?;
         let file = path.join("lock");
         let mut lock = OpenOptions::new()
@@ -43,7 +45,9 @@ impl StateDir {
             .truncate(false)
             .mode(0o640)
             .open(&file)
-            .with_context(|| format!("state_dir {shown} is not writable: give its user the right to, or name another"))?;
+            .with_context(|| {
+                format!("state_dir {shown} is not writable: give its user the right to, or name another")
+            })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -51,11 +55,18 @@ impl StateDir {
                 lock.read_to_string(&mut pid).unwrap_or_default();
                 let pid = pid.trim();
                 let who = if pid.is_empty() { String::new() } else { format!(" (pid {pid})") };
-                bail!("state_dir {shown} is used by another gateway{who}: stop it, or give this one its own GANTRY_STATE_DIR");
+                bail!(
+                    "state_dir {shown} is used by another gateway{who}: stop it, or give this one its own GANTRY_STATE_DIR"
+                );
             }
-            Err(TryLockError::Error(error)) => return Err(error).context(format!("{} cannot be locked", file.display())),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).context(format!("{} cannot be locked", file.display()));
+            }
         }
-        let noted = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let noted = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()));
         noted.with_context(|| format!("{} cannot be written", file.display()))?;
         // What a gateway left behind that did not end by itself.
         let _ = std::fs::remove_file(path.join(NOTE));
@@ -64,7 +75,8 @@ impl StateDir {
 
     /// Writes the note, so that nobody ever reads half of it.
     pub(crate) fn announce(&self, admin: SocketAddr) -> anyhow::Result<()> {
-        let running = Running { pid: std::process::id(), admin, version: env!("CARGO_PKG_VERSION").to_owned() };
+        let running =
+            Running { pid: std::process::id(), admin, version: env!("CARGO_PKG_VERSION").to_owned() };
         let (note, fresh) = (self.path.join(NOTE), self.path.join("run.json.new"));
         let text = serde_json::to_string(&running).context("a note is plain data")?;
         std::fs::write(&fresh, text + "\n")

@@ -20,7 +20,7 @@ mod restart;
 mod supervisor;
 mod table;
 
-pub use plugins::{Plugins, Settings};
+pub use plugins::{Checked, Plugins, Settings};
 pub use report::{Endpoint, Report, RunState};
 
 /// Locks a mutex whose data stays consistent even if a holder panicked: every critical section is a few assignments.

@@ -38,6 +38,15 @@ impl Settings {
     }
 }
 
+/// What is wrong with a plugin's section.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Why its library cannot be loaded.
+    pub refusal: Option<LoadError>,
+    /// What is wrong with its keys; paths are relative to the section.
+    pub findings: Vec<Finding>,
+}
+
 /// What the supervisor shows of an instance.
 pub(crate) struct Snapshot {
     pub(crate) state: RunState,
@@ -84,13 +93,14 @@ impl Plugins {
     }
 
     /// Everything wrong with a plugin's section and its library. Loads the library and runs its `validate`, but makes no
-    /// instance. Paths are relative to the section.
+    /// instance.
     #[must_use]
-    pub fn check(settings: &Settings, id: &str, plugin: &config::Plugin) -> Vec<Finding> {
+    pub fn check(settings: &Settings, id: &str, plugin: &config::Plugin) -> Checked {
+        let mut checked = Checked::default();
         if !plugin.enabled {
-            return Vec::new();
+            return checked;
         }
-        let mut findings = Vec::new();
+        let findings = &mut checked.findings;
         if plugin.isolation == Isolation::Process {
             findings.push(Finding::new("isolation", ISOLATION));
         }
@@ -98,7 +108,7 @@ impl Plugins {
         let loaded: Result<_, LoadError> = Candidate::read(&path, plugin.sha256.as_deref())
             .and_then(|candidate| candidate.load(&settings.state_dir.join("plugins")));
         match loaded {
-            Err(error) => findings.push(Finding::new("", error.to_string())),
+            Err(error) => checked.refusal = Some(error),
             Ok(library) => {
                 let mut own = plugin.own.clone();
                 if let Some(schema) = section::schema(&library) {
@@ -107,7 +117,7 @@ impl Plugins {
                 findings.extend(section::validate(&library, &own));
             }
         }
-        findings
+        checked
     }
 
     /// All configured and enabled instances, by name.

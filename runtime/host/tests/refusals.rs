@@ -12,9 +12,11 @@ use std::path::Path;
 
 /// What `gantry check` would print for a plugin section, with the test's folder cut out.
 fn findings(dir: &Path, plugin: &Plugin) -> Vec<String> {
-    let found = Plugins::check(&settings(dir), "door", plugin);
+    let checked = Plugins::check(&settings(dir), "door", plugin);
     let cut = format!("{}/", dir.display());
-    found.iter().map(|finding| finding.to_string().replace(&cut, "")).collect()
+    let refusal = checked.refusal.iter().map(ToString::to_string);
+    let findings = checked.findings.iter().map(ToString::to_string);
+    refusal.chain(findings).map(|line| line.replace(&cut, "")).collect()
 }
 
 #[test]

@@ -30,22 +30,26 @@ mod limits;
 mod listener;
 mod meters;
 mod origin;
+mod outbox;
 mod segments;
 pub mod socketio;
 mod stream;
 mod tls;
 pub mod websocket;
+mod writer;
 
 pub use counters::Counters;
 pub use error::Error;
-pub use fanout::{Fanout, Feed, Full, Outbox, Pulse, Subscription, Weight, pump};
+pub use fanout::{Fanout, Subscription};
 pub use limits::{Limits, RateLimit};
 pub use listener::{Connection, Draining, Listener, Service};
 pub use meters::Meters;
 pub use origin::Origins;
+pub use outbox::{Full, Outbox, Pulse, Weight};
 pub use segments::{Builder as SegmentsBuilder, Segments};
 pub use stream::{ReadHalf, Stream, WriteHalf};
 pub use tls::Tls;
+pub use writer::{Feed, pump};
 
 /// Locks a mutex; a thread that panicked while holding it has left nothing half done in this crate.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,10 +1,10 @@
-use super::{Block, Format, Next, Pace, Picture, Request, Tick, View, pong, timestamp, watch_rate};
+use super::{Block, Format, Picture, Request, Tick, View, pong, timestamp};
 use bytes::Bytes;
 use gantry_serve::socketio::packet::{Packet, decode};
 use gantry_serve::socketio::{Event, Message, Part, Query, RawValue, Volatile};
 use proptest::prelude::*;
 use serde_json::Value;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const TIME: Duration = Duration::from_micros(1_700_000_000_123_456);
 
@@ -131,99 +131,6 @@ fn a_client_asks_for_binary_by_query_or_beside_its_connect() {
     assert_eq!(Format::asked(&query(""), Some(&auth("7"))), Format::Base64);
 }
 
-/// Runs a camera against the pace for some seconds and returns the times of the ticks, and which had a picture.
-fn drive(rate: f64, pictures: &[Duration], length: Duration) -> Vec<(Duration, bool)> {
-    let start = Instant::now();
-    let mut pace = Pace::new(rate, start);
-    let (mut pictures, mut ticks, mut at, mut fresh) = (pictures.iter().peekable(), Vec::new(), start, false);
-    while at < start + length {
-        while pictures.next_if(|picture| start + **picture <= at).is_some() {
-            pace.picture(at);
-            fresh = true;
-        }
-        match pace.next(at) {
-            Next::Send => ticks.push((at - start, std::mem::take(&mut fresh))),
-            Next::Wait(until) => {
-                let picture = pictures.peek().map_or(until, |picture| start + **picture);
-                at = until.min(picture).max(at + Duration::from_micros(1));
-            }
-        }
-    }
-    ticks
-}
-
-/// A camera of this rate that begins late by `phase` (0 to 1 of its period) and is up to `jitter` off its beat.
-fn camera(fps: f64, phase: f64, jitter: f64, seconds: f64) -> Vec<Duration> {
-    let mut noise = 12_345_u32;
-    (0..(seconds * fps) as u32)
-        .map(|i| {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let off = (f64::from(noise >> 8) / f64::from(1 << 24) - 0.5) * 2.0 * jitter;
-            Duration::from_secs_f64(((f64::from(i) + phase + 1.0) / fps + off).max(0.0))
-        })
-        .collect()
-}
-
-#[test]
-fn a_camera_of_the_same_rate_is_in_every_tick_whatever_its_phase() {
-    for phase in 0..20 {
-        let pictures = camera(30.0, f64::from(phase) / 20.0, 0.004, 20.0);
-        let ticks = drive(30.0, &pictures, Duration::from_secs(20));
-        assert!((598..=601).contains(&ticks.len()), "phase {phase}: {} ticks", ticks.len());
-        let nulls = ticks.iter().skip(5).filter(|(_, fresh)| !fresh).count();
-        assert!(nulls <= 2, "phase {phase}: {nulls} ticks without a picture");
-    }
-}
-
-#[test]
-fn a_slow_camera_leaves_every_other_tick_without_a_picture_and_the_rate_alone() {
-    let ticks = drive(10.0, &camera(5.0, 0.3, 0.005, 20.0), Duration::from_secs(20));
-    assert!((198..=201).contains(&ticks.len()), "{} ticks", ticks.len());
-    let with = ticks.iter().filter(|(_, fresh)| *fresh).count();
-    assert!((97..=100).contains(&with), "{with} pictures");
-}
-
-#[test]
-fn a_fast_camera_never_delays_a_tick() {
-    let ticks = drive(10.0, &camera(30.0, 0.5, 0.004, 10.0), Duration::from_secs(10));
-    for (i, (at, _)) in ticks.iter().enumerate().skip(2) {
-        let late = at.saturating_sub(Duration::from_millis(100) * i as u32);
-        assert!(late < Duration::from_millis(1), "tick {i} is late by {late:?}");
-    }
-    assert!(ticks[2..].iter().all(|(_, fresh)| *fresh));
-}
-
-#[test]
-fn ticks_that_were_missed_are_left_out_and_the_grid_stays() {
-    let start = Instant::now();
-    let mut pace = Pace::new(10.0, start);
-    assert_eq!(pace.next(start), Next::Send);
-    let late = start + Duration::from_millis(1234);
-    assert_eq!(pace.next(late), Next::Send);
-    assert_eq!(pace.next(late), Next::Wait(start + Duration::from_millis(1300)));
-}
-
-#[test]
-fn a_camera_that_stalls_is_not_waited_for() {
-    let start = Instant::now();
-    let mut pace = Pace::new(10.0, start);
-    for i in 0..10 {
-        pace.picture(start + Duration::from_millis(100) * i);
-    }
-    let later = start + Duration::from_secs(5);
-    assert_eq!(pace.next(later), Next::Send, "the last picture");
-    let due = later + Duration::from_millis(100);
-    assert_eq!(pace.next(due), Next::Send, "without one");
-}
-
-#[test]
-fn a_camera_is_watched_at_twice_the_rate_or_in_full() {
-    assert_eq!(watch_rate(10.0, Some(30.0)), Some(20.0));
-    assert_eq!(watch_rate(10.0, None), Some(20.0));
-    assert_eq!(watch_rate(15.0, Some(30.0)), None);
-    assert_eq!(watch_rate(30.0, Some(30.0)), None);
-}
-
 proptest! {
     #[test]
     fn what_is_sent_is_json_with_the_picture_in_it(jpeg in prop::collection::vec(any::<u8>(), 1..300), clients in any::<usize>()) {
@@ -236,12 +143,5 @@ proptest! {
         prop_assert_eq!(base64::engine::general_purpose::STANDARD.decode(frame).unwrap(), jpeg);
         let status: Value = serde_json::from_str(&texts[1][2..]).unwrap();
         prop_assert_eq!(status[1]["clients_connected"].as_u64(), Some(clients as u64));
-    }
-
-    #[test]
-    fn the_rate_is_exact_whatever_the_camera_does(rate in 1.0..60.0f64, fps in 1.0..90.0f64, phase in 0.0..1.0f64) {
-        let ticks = drive(rate, &camera(fps, phase, 0.2 / fps, 12.0), Duration::from_secs(10));
-        let expected = 10.0 * rate;
-        prop_assert!((ticks.len() as f64 - expected).abs() <= 2.0, "{} ticks at {rate} Hz", ticks.len());
     }
 }

@@ -58,7 +58,8 @@ fn body(answer: &str) -> &str {
 
 #[test]
 fn every_path_of_the_list_is_there_and_others_get_the_list() {
-    let requests: Vec<_> = PATHS.iter().map(|(path, _)| get(path)).chain([get("/"), get("/nothing")]).collect();
+    let requests: Vec<_> =
+        PATHS.iter().map(|(path, _)| get(path)).chain([get("/"), get("/nothing")]).collect();
     let answers = ask(Fake::default(), &requests.iter().map(String::as_str).collect::<Vec<_>>());
     for (request, answer) in requests.iter().zip(&answers).take(PATHS.len() + 1) {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{request}{answer}");
@@ -76,11 +77,15 @@ fn readiness_is_said_in_lines_or_in_json() {
     let json = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n";
     let answers = ask(facts(), &[&get("/readyz"), json]);
     assert!(answers[0].starts_with("HTTP/1.1 503 "), "{}", answers[0]);
-    assert_eq!(body(&answers[0]), "camera/main: no frames yet\nplugin/robocar: backoff\nconfig: not applied\n");
+    assert_eq!(
+        body(&answers[0]),
+        "camera/main: no frames yet\nplugin/robocar: backoff\nconfig: not applied\n"
+    );
     let value: Value = serde_json::from_str(body(&answers[1])).expect("JSON");
     assert_eq!(value["ready"], false);
     assert_eq!(value["problems"][1], json!({"part": "plugin/robocar", "message": "backoff"}));
-    let answers = ask(Fake { notes: vec![problem("config", "not applied")], ..Fake::default() }, &[&get("/readyz")]);
+    let answers =
+        ask(Fake { notes: vec![problem("config", "not applied")], ..Fake::default() }, &[&get("/readyz")]);
     assert!(answers[0].starts_with("HTTP/1.1 200 "), "a refused file changes nothing: {}", answers[0]);
     assert_eq!(body(&answers[0]), "ready\nconfig: not applied\n");
 }
@@ -93,7 +98,11 @@ fn what_would_change_something_and_foreign_names_are_refused() {
     let nameless = "GET /metrics HTTP/1.1\r\n\r\n";
     let old = "GET /healthz HTTP/1.0\r\n\r\n";
     let answers = ask(Fake::default(), &[post, head, foreign, nameless, old]);
-    assert!(answers[0].starts_with("HTTP/1.1 405 ") && answers[0].contains("allow: GET, HEAD"), "{}", answers[0]);
+    assert!(
+        answers[0].starts_with("HTTP/1.1 405 ") && answers[0].contains("allow: GET, HEAD"),
+        "{}",
+        answers[0]
+    );
     assert!(answers[1].starts_with("HTTP/1.1 200 ") && body(&answers[1]).is_empty(), "{}", answers[1]);
     assert!(answers[2].starts_with("HTTP/1.1 421 "), "{}", answers[2]);
     assert!(answers[3].starts_with("HTTP/1.1 421 "), "{}", answers[3]);
@@ -102,10 +111,26 @@ fn what_would_change_something_and_foreign_names_are_refused() {
 
 #[test]
 fn a_host_is_ours_by_address_or_by_the_machines_own_name() {
-    for ours in ["127.0.0.1", "127.0.0.1:9600", "[::1]:9600", "192.168.1.7:80", "LOCALHOST:1", "gate7", "gate7.local:9600"] {
+    for ours in [
+        "127.0.0.1",
+        "127.0.0.1:9600",
+        "[::1]:9600",
+        "192.168.1.7:80",
+        "LOCALHOST:1",
+        "gate7",
+        "gate7.local:9600",
+    ] {
         assert!(is_own_name(ours, "gate7"), "{ours}");
     }
-    for foreign in ["", ":80", "[", "evil.example", "gate7.evil.example", "localhost.evil.example", "127.0.0.1.evil.example"] {
+    for foreign in [
+        "",
+        ":80",
+        "[",
+        "evil.example",
+        "gate7.evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+    ] {
         assert!(!is_own_name(foreign, "gate7"), "{foreign}");
     }
     assert!(!is_own_name("", ""), "a machine without a name");

@@ -24,7 +24,11 @@ pub(super) struct Environment {
 }
 
 /// Reads the variables. `file` and `schema` tell how the keys are really written: a variable has no case and no `-`.
-pub(super) fn read(variables: &[(OsString, OsString)], file: &Map<String, Value>, schema: &Schema) -> Environment {
+pub(super) fn read(
+    variables: &[(OsString, OsString)],
+    file: &Map<String, Value>,
+    schema: &Schema,
+) -> Environment {
     let mut found = Environment::default();
     let mut ours: Vec<_> = variables
         .iter()
@@ -35,7 +39,8 @@ pub(super) fn read(variables: &[(OsString, OsString)], file: &Map<String, Value>
     for (name, value) in ours {
         let segments: Vec<_> = name[PREFIX.len()..].split("__").collect();
         if segments.contains(&"") {
-            let message = "it has an empty level: write GANTRY_ and the key, with two underscores between levels";
+            let message =
+                "it has an empty level: write GANTRY_ and the key, with two underscores between levels";
             found.findings.push(Located::of_variable(&name, message));
             continue;
         }

@@ -143,7 +143,8 @@ struct Lines {
 
 impl Lines {
     fn new(text: &str) -> Self {
-        let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let after_newlines =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         Self { starts: std::iter::once(0).chain(after_newlines).collect() }
     }
 
@@ -163,7 +164,8 @@ fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> Located {
     let line = text[start..].lines().next().unwrap_or_default();
     let before = text.get(start..span.start).unwrap_or_default();
     let column = before.chars().count() + 1;
-    let width = text.get(span).map_or(1, |marked| marked.lines().next().unwrap_or_default().chars().count().max(1));
+    let width =
+        text.get(span).map_or(1, |marked| marked.lines().next().unwrap_or_default().chars().count().max(1));
     // A tab before the caret takes as much room as the one above it.
     let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let gutter = " ".repeat(number.to_string().len());

@@ -63,7 +63,11 @@ pub(crate) struct Origins {
 }
 
 impl Origins {
-    pub(super) fn new(file: File, variables: BTreeMap<Vec<String>, String>, flag: Option<Vec<String>>) -> Self {
+    pub(super) fn new(
+        file: File,
+        variables: BTreeMap<Vec<String>, String>,
+        flag: Option<Vec<String>>,
+    ) -> Self {
         Self { file, variables, flag }
     }
 
@@ -112,5 +116,8 @@ impl Origins {
 
 /// The levels of a path such as `limits.rate` or `origins[0]`.
 pub(crate) fn keys_of(path: &str) -> Vec<String> {
-    path.split(['.', '[']).map(|key| key.trim_end_matches(']').to_owned()).filter(|key| !key.is_empty()).collect()
+    path.split(['.', '['])
+        .map(|key| key.trim_end_matches(']').to_owned())
+        .filter(|key| !key.is_empty())
+        .collect()
 }

@@ -182,8 +182,10 @@ pub(super) fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
     let key = key.to_lowercase().replace('-', "_");
     let distance = |other: &str| strsim::damerau_levenshtein(&key, other);
     let near = known.iter().map(|other| (distance(other), other)).min();
-    let by_spelling = near.filter(|(far, other)| *far <= (other.chars().count() / 3).max(1)).map(|(_, other)| other);
-    let by_part = || known.iter().find(|other| key.len() > 3 && (other.contains(&key) || key.contains(other.as_str())));
+    let by_spelling =
+        near.filter(|(far, other)| *far <= (other.chars().count() / 3).max(1)).map(|(_, other)| other);
+    let by_part =
+        || known.iter().find(|other| key.len() > 3 && (other.contains(&key) || key.contains(other.as_str())));
     by_spelling.or_else(by_part).map(String::as_str)
 }
 

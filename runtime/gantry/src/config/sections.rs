@@ -31,7 +31,8 @@ pub(super) fn read(merged: Value, schema: &Schema, origins: &Origins) -> (Config
             continue;
         }
         let alone = nest(&section, value);
-        let (mut wrong, config) = (bad_name(&section), serde_path_to_error::deserialize::<_, Config>(alone.clone()));
+        let (mut wrong, config) =
+            (bad_name(&section), serde_path_to_error::deserialize::<_, Config>(alone.clone()));
         match config {
             Ok(config) => wrong.extend(beyond_types(&config)),
             Err(error) => {
@@ -109,7 +110,10 @@ fn bad_name(section: &[String]) -> Vec<(Vec<String>, String)> {
 fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
     let mut wrong = Vec::new();
     if config.state_dir.as_os_str().is_empty() {
-        wrong.push((keys_of("state_dir"), "it is empty: name a folder that the gateway may write to".to_owned()));
+        wrong.push((
+            keys_of("state_dir"),
+            "it is empty: name a folder that the gateway may write to".to_owned(),
+        ));
     }
     if let Err(message) = crate::log::check_level(&config.log.level) {
         wrong.push((keys_of("log.level"), message));

@@ -71,7 +71,8 @@ fps = "many"
 [plugins.robocar]
 sha256 = "abc"
 "#;
-    let found = findings(text, &[("GANTRY_CAMERAS__MAIN__JPEG_QUALTIY", "80"), ("GANTRY_LOG__LEVEL__X", "1")]);
+    let found =
+        findings(text, &[("GANTRY_CAMERAS__MAIN__JPEG_QUALTIY", "80"), ("GANTRY_LOG__LEVEL__X", "1")]);
     for expected in [
         "gantry.toml:2: state_dirr: unknown key; did you mean `state_dir`?\n",
         "gantry.toml:4: log.format: must be `auto`, `human` or `json`, not \"xml\"\n",

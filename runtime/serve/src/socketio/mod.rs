@@ -17,6 +17,7 @@
 //! Left out on purpose: namespaces other than `/`, JSONP polling, compression (a JPEG does not shrink), connection state
 //! recovery, acknowledgements of what the server emits.
 
+mod answer;
 mod client;
 pub mod engine;
 mod group;

@@ -1,26 +1,23 @@
 //! Sessions over HTTP: the handshake, long-polling, WebSocket, and the upgrade from one to the other.
 
+use super::Event;
+use super::answer::{REPLY_PACKETS, allow_origin, bad, noop, refuse, reply, take};
 use super::client::{Arrival, Auth, Client, OverWebSocket, Socket, Transport, open};
-use super::engine::{SEPARATOR, Version, decode_binary, decode_payload, decode_text};
-use super::message::{Form, Outgoing, Volatile};
+use super::engine::{Version, decode_binary, decode_payload, decode_text};
+use super::message::{Outgoing, Volatile};
 use super::request::Query;
 use super::session::{Reason, Settings};
-use super::{Event, Message};
 use crate::http::{self, Method, Request, Response, StatusCode, header};
 use crate::websocket::{self, Failure, Incoming, Reader};
-use crate::{
-    Connection, Counters, Fanout, Limits, Origins, ReadHalf, SegmentsBuilder, WriteHalf, lock, pump,
-};
+use crate::{Connection, Counters, Fanout, Limits, Origins, ReadHalf, WriteHalf, lock, pump};
 use base64::Engine as _;
 use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The most packets in one polling reply: Python clients end the session above it.
-const REPLY_PACKETS: usize = 16;
 /// How long a polling session that has ended waits for the poll that fetches its last words.
 const LAST_POLL: Duration = Duration::from_secs(5);
 /// How often the clock is looked at, at most.
@@ -423,71 +420,6 @@ async fn probe(client: &Arc<Client>, reader: &mut Reader<ReadHalf>, writer: &mut
             }
         }
     }
-}
-
-/// What waits in the queue, as far as it goes into one reply.
-fn take(client: &Client) -> Vec<Arc<Message>> {
-    let (mut messages, mut packets) = (Vec::new(), 0);
-    let fits = |packets: usize| {
-        move |item: &Outgoing| match item {
-            // A message of more packets than any reply may hold goes alone.
-            Outgoing::Message(message) => packets == 0 || packets + message.packets() <= REPLY_PACKETS,
-            Outgoing::Control(_) => true,
-        }
-    };
-    while let Some(item) = client.outbox.pop_if(fits(packets)) {
-        if let Outgoing::Message(message) = item {
-            packets += message.packets();
-            messages.push(message);
-        }
-    }
-    messages
-}
-
-/// A polling reply with queued messages and then a frame.
-fn reply(client: &Client, frame: &[&Message], messages: &[Arc<Message>]) -> Response {
-    let mut builder = SegmentsBuilder::new();
-    for (i, message) in messages.iter().map(|message| &**message).chain(frame.iter().copied()).enumerate() {
-        if i > 0 && client.version == Version::V4 {
-            builder.copy(&[SEPARATOR]);
-        }
-        builder.append(message.encoded(Form::Polling(client.version)));
-    }
-    let segments = builder.finish();
-    client.counters.add_sent_bytes(segments.len() as u64);
-    uncached(http::response(StatusCode::OK, "text/plain; charset=UTF-8", segments))
-}
-
-/// Ends a poll that has nothing to say.
-fn noop_body(version: Version) -> &'static str {
-    match version {
-        Version::V4 => "6",
-        Version::V3 => "1:6",
-    }
-}
-
-fn noop(version: Version) -> Response {
-    uncached(http::response(StatusCode::OK, "text/plain; charset=UTF-8", noop_body(version)))
-}
-
-fn uncached(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn bad(code: u8, message: &'static str) -> Response {
-    refuse(StatusCode::BAD_REQUEST, code, message)
-}
-
-fn refuse(status: StatusCode, code: u8, message: &'static str) -> Response {
-    http::response(status, "application/json", format!(r#"{{"code":{code},"message":"{message}"}}"#))
-}
-
-fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    // Old browsers' clients send their requests with credentials; nothing here looks at cookies.
-    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
 }
 
 /// 120 random bits in 20 characters.
