@@ -12,6 +12,9 @@ pub fn find(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return path.canonicalize().ok();
     }
-    eprintln!("SKIPPED: {} is not there; set GANTRY_TEST_ASSETS to the folder of the test assets", path.display());
+    eprintln!(
+        "SKIPPED: {} is not there; set GANTRY_TEST_ASSETS to the folder of the test assets",
+        path.display()
+    );
     None
 }

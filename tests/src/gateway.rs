@@ -15,7 +15,11 @@ pub fn binary() -> PathBuf {
     let exe = std::env::current_exe().expect("a path");
     // target/PROFILE/deps/test -> target/PROFILE/gantry
     let path = exe.parent().and_then(Path::parent).expect("a target folder").join("gantry");
-    assert!(path.exists(), "{} is not there: run `make test`, or `cargo build --workspace` first", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: run `make test`, or `cargo build --workspace` first",
+        path.display()
+    );
     path
 }
 
@@ -31,7 +35,8 @@ impl Default for Setup {
     /// The default configuration on free ports.
     fn default() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let setup = Self { dir, config: root().join("config/gantry.toml"), env: Vec::new(), args: Vec::new() };
+        let setup =
+            Self { dir, config: root().join("config/gantry.toml"), env: Vec::new(), args: Vec::new() };
         setup
             .env("GANTRY_ADMIN__BIND", "127.0.0.1:0")
             .env("GANTRY_PLUGINS__ROBOCAR__BIND", "127.0.0.1:0")

@@ -121,7 +121,8 @@ fn a_change_restarts_what_changed_and_nothing_else() {
 
     // One camera: the other one goes on.
     let side = captured("side");
-    gateway.write_config(&GOOD.replace("source = \"demo:\"", "source = \"demo:\"\nwidth = 320\nheight = 240"));
+    gateway
+        .write_config(&GOOD.replace("source = \"demo:\"", "source = \"demo:\"\nwidth = 320\nheight = 240"));
     client.find("a picture of the new size", |e| {
         assert!(!e.name.starts_with("#dis"), "{}", e.line);
         e.args.first().is_some_and(|a| a["camera"]["width"] == 320)
@@ -138,9 +139,12 @@ fn a_change_restarts_what_changed_and_nothing_else() {
 #[test]
 fn a_bad_file_changes_nothing_and_says_why() {
     let gateway = Setup::with_config(GOOD).start_ready();
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
     client.status();
-    gateway.write_config(&(GOOD.replace("main/jpeg", "side/jpeg") + "\n[plugins.robocar.limits]\nconections = 3\n"));
+    gateway.write_config(
+        &(GOOD.replace("main/jpeg", "side/jpeg") + "\n[plugins.robocar.limits]\nconections = 3\n"),
+    );
     gateway.wait_log("did you mean `connections`?");
     client.status();
     let (status, body) = gateway.admin("/readyz");

@@ -30,7 +30,8 @@ fn longest_gap(client: &Client, n: usize) -> f64 {
 #[test]
 fn viewers_keep_their_rate_beside_a_plugin_that_panics() {
     let gateway = Setup::with_config(&config("stream = \"main/jpeg\"\npanic_in = \"on_frame\"")).start();
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
     until("two restarts", || {
         let report = gateway.plugin("faulty")?;
         (report["restarts"].as_u64()? >= 2).then_some(())
@@ -49,12 +50,10 @@ fn viewers_keep_their_rate_beside_a_plugin_that_panics() {
 
 #[test]
 fn viewers_keep_their_rate_beside_a_plugin_that_hangs() {
-    let mut gateway =
-        Setup::with_config(&config("stream = \"main/jpeg\"\nhang_in = \"on_frame\"")).start();
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
-    until("it to be left behind", || {
-        (gateway.plugin("faulty")?["left_behind"].as_u64()? >= 1).then_some(())
-    });
+    let mut gateway = Setup::with_config(&config("stream = \"main/jpeg\"\nhang_in = \"on_frame\"")).start();
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    until("it to be left behind", || (gateway.plugin("faulty")?["left_behind"].as_u64()? >= 1).then_some(()));
     assert!(longest_gap(&client, 60) < 10.0);
     // And the end comes in time all the same.
     gateway.signal("TERM");
@@ -65,7 +64,8 @@ fn viewers_keep_their_rate_beside_a_plugin_that_hangs() {
 fn viewers_keep_their_rate_beside_plugins_that_flood() {
     for flood in ["messages", "logs", "wakes"] {
         let gateway = Setup::with_config(&config(&format!("flood = \"{flood}\""))).start_ready();
-        let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+        let client =
+            Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
         assert!(longest_gap(&client, 60) < 10.0, "{flood}");
         let lines = gateway.log().lines().count();
         assert!(lines < 2000, "{flood}: {lines} lines in the log");

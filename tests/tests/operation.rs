@@ -22,10 +22,13 @@ fn the_admin_listener_tells_how_it_is() {
     assert!(evil.starts_with("HTTP/1.1 4"), "{evil}");
     evil.clear();
 
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
     client.named("sensor_data");
     // Figures of plugins are brought up to date once a second.
-    until("the client to be counted", || (gateway.metric("gantry_plugin_clients", "robocar") == 1.0).then_some(()));
+    until("the client to be counted", || {
+        (gateway.metric("gantry_plugin_clients", "robocar") == 1.0).then_some(())
+    });
     let (_, metrics) = gateway.admin("/metrics");
     for name in [
         "gantry_camera_frames_captured_total{camera=\"main\"}",
@@ -83,7 +86,8 @@ fn gantry_plugins_shows_the_running_gateway() {
 fn the_end_is_clean_and_in_time() {
     for signal in ["TERM", "INT"] {
         let mut gateway = Setup::default().start_ready();
-        let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+        let client =
+            Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
         client.status();
         gateway.signal(signal);
         client.named("#disconnect");
@@ -99,8 +103,12 @@ fn a_library_that_cannot_be_loaded_is_one_plugin_less() {
     )
     .start();
     let report = until("it to be refused", || gateway.plugin("lost").filter(|r| r["state"] == "refused"));
-    assert!(report["health"]["message"].as_str().is_some_and(|m| m.contains("libgantry_lost.so")), "{report}");
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    assert!(
+        report["health"]["message"].as_str().is_some_and(|m| m.contains("libgantry_lost.so")),
+        "{report}"
+    );
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
     client.named("sensor_data");
     // `gantry check` is stricter.
     assert_eq!(gateway.run(&["check"]).status.code(), Some(78));
@@ -110,7 +118,9 @@ fn a_library_that_cannot_be_loaded_is_one_plugin_less() {
 fn a_plugin_that_hangs_in_validate_holds_up_nothing_but_its_reload() {
     let good = "[cameras.main]\nsource = \"demo:\"\n[plugins.robocar]\nbind = \"127.0.0.1:0\"\n";
     let mut gateway = Setup::with_config(good).start_ready();
-    gateway.write_config(&format!("{good}[plugins.faulty]\nlibrary = \"gantry_faulty\"\nhang_in = \"validate\"\n"));
+    gateway.write_config(&format!(
+        "{good}[plugins.faulty]\nlibrary = \"gantry_faulty\"\nhang_in = \"validate\"\n"
+    ));
     gateway.wait_log("reloading the configuration");
     assert_eq!(gateway.admin("/healthz").0, 200);
     gateway.signal("TERM");
@@ -178,7 +188,9 @@ fn systemd_is_told_and_the_watchdog_is_fed() {
     let mut wait_for = |wanted: &str| {
         let mut buffer = [0; 4096];
         while !told.iter().any(|line: &String| line.starts_with(wanted)) {
-            let n = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("waited for {wanted}: {error}; {told:?}"));
+            let n = socket
+                .recv(&mut buffer)
+                .unwrap_or_else(|error| panic!("waited for {wanted}: {error}; {told:?}"));
             told.extend(text(&buffer[..n]).lines().map(str::to_owned));
         }
         told.clear();
@@ -239,16 +251,22 @@ fn the_c_example_runs_in_the_gateway() {
         .arg(root.join("plugins/example-c/plugin.c"))
         .status();
     assert!(status.expect("a C compiler").success());
-    let gateway = setup.env("GANTRY_PLUGINS__EXAMPLE_C__LIBRARY", &library.display().to_string()).start_ready();
+    let gateway =
+        setup.env("GANTRY_PLUGINS__EXAMPLE_C__LIBRARY", &library.display().to_string()).start_ready();
     assert_eq!(gateway.plugin("example-c").expect("reported")["name"], "example-c");
-    until("it to see frames", || (gateway.metric("gantry_camera_frames_encoded_total", "main") > 0.0).then_some(()));
+    until("it to see frames", || {
+        (gateway.metric("gantry_camera_frames_encoded_total", "main") > 0.0).then_some(())
+    });
 }
 
 #[test]
 fn a_new_plugin_builds_and_passes_its_own_test_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output =
-        Command::new(binary()).args(["plugin", "new", "door-bell"]).current_dir(folder.path()).output().expect("it runs");
+    let output = Command::new(binary())
+        .args(["plugin", "new", "door-bell"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let project = folder.path().join("door-bell");
     // With the versions that this workspace has, so that nothing has to be fetched.
@@ -257,7 +275,8 @@ fn a_new_plugin_builds_and_passes_its_own_test_at_once() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let cargo = |args: &[&str]| {
         let mut command = Command::new(&cargo);
-        let command = command.args(args).arg("--offline").current_dir(&project).env("CARGO_TARGET_DIR", &target);
+        let command =
+            command.args(args).arg("--offline").current_dir(&project).env("CARGO_TARGET_DIR", &target);
         let output = command.output().expect("cargo runs");
         assert!(output.status.success(), "{args:?}: {}{}", text(&output.stdout), text(&output.stderr));
     };
@@ -271,10 +290,16 @@ fn a_new_plugin_builds_and_passes_its_own_test_at_once() {
     let gateway = Setup::with_config(&config).start_ready();
     assert_eq!(gateway.plugin("door-bell").expect("reported")["state"], "running");
     // The same name again is refused and changes nothing.
-    let output =
-        Command::new(binary()).args(["plugin", "new", "door-bell"]).current_dir(folder.path()).output().expect("it runs");
+    let output = Command::new(binary())
+        .args(["plugin", "new", "door-bell"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
     assert!(!output.status.success());
-    let output =
-        Command::new(binary()).args(["plugin", "new", "../Evil"]).current_dir(folder.path()).output().expect("it runs");
+    let output = Command::new(binary())
+        .args(["plugin", "new", "../Evil"])
+        .current_dir(folder.path())
+        .output()
+        .expect("it runs");
     assert!(!output.status.success());
 }

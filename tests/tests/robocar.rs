@@ -86,7 +86,8 @@ fn every_client_gets_the_greeting_then_frames_and_status_in_order() {
 #[test]
 fn ticks_come_at_the_publish_rate() {
     let gateway = Setup::default().env("GANTRY_PLUGINS__ROBOCAR__PUBLISH_RATE", "20").start_ready();
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
     let times: Vec<f64> = (0..60).filter_map(|_| client.status()["timestamp"].as_f64()).collect();
     let mut gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     gaps.sort_by(f64::total_cmp);
@@ -108,7 +109,9 @@ fn clients_are_counted() {
     count(2);
     let third = Client::connect(Kind::Node4, &url, &json!({ "transports": ["polling"] }));
     count(3);
-    until("the metric to say so", || (gateway.metric("gantry_plugin_clients", "robocar") == 3.0).then_some(()));
+    until("the metric to say so", || {
+        (gateway.metric("gantry_plugin_clients", "robocar") == 3.0).then_some(())
+    });
     second.close();
     count(2);
     third.close();
@@ -127,7 +130,9 @@ fn nothing_is_encoded_while_nobody_watches() {
     let client = Client::connect(Kind::Node4, &url, &json!({}));
     picture(&client);
     client.close();
-    until("the last watcher to be gone", || (gateway.metric("gantry_plugin_clients", "robocar") == 0.0).then_some(()));
+    until("the last watcher to be gone", || {
+        (gateway.metric("gantry_plugin_clients", "robocar") == 0.0).then_some(())
+    });
     // What was on its way when the client left may still come; then it stays quiet.
     let quiet = until("encoding to end", || {
         let (before, from) = (encoded(), captured());
@@ -170,7 +175,8 @@ fn sensor_blocks_come_from_state() {
         "#,
     )
     .start_ready();
-    let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
     let data = client.find("a picture", |e| e.name == "sensor_data" && !e.args[0]["camera"].is_null());
     assert_eq!(data.args[0]["motion"], json!(30));
     assert_eq!(data.args[0].get("lidar"), Some(&Value::Null));
@@ -214,7 +220,8 @@ fn a_camera_that_is_unplugged_comes_back_without_a_reconnect() {
             .env("GANTRY_CAMERAS__MAIN__WIDTH", "320")
             .env("GANTRY_CAMERAS__MAIN__HEIGHT", "240")
             .start();
-        let client = Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+        let client =
+            Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
         assert_eq!(picture(&client).0, (320, 240), "{fault}");
         sees_the_camera_go_and_come_back(&client);
         assert!(gateway.metric("gantry_camera_restarts_total", "main") >= 1.0, "{fault}");
@@ -306,4 +313,15 @@ fn nonsense_is_answered_and_hurts_nobody() {
         picture(&client);
     }
     assert_eq!(gateway.plugin("robocar").expect("reported")["restarts"], 0);
+}
+
+#[test]
+fn a_browser_that_opens_the_address_is_shown_the_stream() {
+    let gateway = Setup::default().start_ready();
+    let url = gateway.url("robocar");
+    let (status, page) = gantry_tests::http::get(url.trim_start_matches("http://"), "/");
+    assert_eq!(status, 200);
+    assert!(page.starts_with("<!doctype html>") && page.contains("socket.io/?EIO=4"), "{page}");
+    // It must work on a network without the internet.
+    assert!(!page.contains("https://") && !page.contains("//cdn"), "{page}");
 }

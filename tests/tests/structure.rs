@@ -16,15 +16,21 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let names: BTreeMap<String, String> =
-        metadata["packages"].as_array().expect("packages").iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
+    let names: BTreeMap<String, String> = metadata["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .map(|p| (text(&p["id"]), text(&p["name"])))
+        .collect();
     let direct: BTreeMap<String, Vec<String>> = metadata["resolve"]["nodes"]
         .as_array()
         .expect("nodes")
         .iter()
         .map(|node| {
             let normal = |dep: &&Value| {
-                dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+                dep["dep_kinds"]
+                    .as_array()
+                    .is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
             };
             let deps = node["deps"].as_array().expect("deps").iter().filter(normal);
             (text(&node["id"]), deps.map(|dep| text(&dep["pkg"])).collect())
@@ -53,9 +59,11 @@ fn the_contract_depends_on_nothing() {
 
 #[test]
 fn plugins_depend_on_nothing_of_the_runtime_but_their_side_of_the_border() {
-    let inside = ["gantry-core", "gantry-host", "gantry-media", "gantry-store", "gantry-vision", "gantry-script"];
+    let inside =
+        ["gantry-core", "gantry-host", "gantry-media", "gantry-store", "gantry-vision", "gantry-script"];
     for (name, deps) in dependencies() {
-        let is_plugin = gantry_tests::root().join("plugins").join(name.trim_start_matches("gantry-")).exists();
+        let is_plugin =
+            gantry_tests::root().join("plugins").join(name.trim_start_matches("gantry-")).exists();
         if is_plugin || ["gantry-plugin", "gantry-serve"].contains(&name.as_str()) {
             let wrong: Vec<_> = inside.iter().filter(|crate_| deps.contains(**crate_)).collect();
             assert!(wrong.is_empty(), "{name} depends on {wrong:?}");
@@ -65,7 +73,9 @@ fn plugins_depend_on_nothing_of_the_runtime_but_their_side_of_the_border() {
 
 #[test]
 fn each_heavy_dependency_has_one_home() {
-    for (heavy, home) in [("gstreamer", "gantry-media"), ("rhai", "gantry-script"), ("rusqlite", "gantry-store")] {
+    for (heavy, home) in
+        [("gstreamer", "gantry-media"), ("rhai", "gantry-script"), ("rusqlite", "gantry-store")]
+    {
         for (name, deps) in dependencies() {
             let is_home = name == home || deps.contains(home);
             assert!(is_home || !deps.contains(heavy), "{name} depends on {heavy} without {home}");

@@ -4,6 +4,7 @@
 //!
 //! This crate is *not* a place where pictures are made or kept: frames come from the runtime and go to viewers as they
 //! are, or as base64 that is made once per frame.
+#![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
 
 mod config;
@@ -48,12 +49,16 @@ impl Plugin for Robocar {
 
     fn start(&mut self) -> Result<(), Error> {
         let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?;
-        let (address, url) = (listener.address(), listener.url("http", "/socket.io/"));
+        let address = listener.address();
+        let (viewer, url) = (listener.url("http", "/"), listener.url("http", "/socket.io/"));
         let (host, config, inbox) = (self.host, self.config.clone(), self.inbox.clone());
         self.worker = Some(Worker::spawn(host, "robocar", move |stopping| {
             server::run(host, config, listener, inbox, stopping)
         })?);
-        let endpoints = json!({"endpoints": [{"url": url, "protocol": "Socket.IO"}]});
+        let endpoints = json!({"endpoints": [
+            {"url": url, "protocol": "Socket.IO"},
+            {"url": viewer, "protocol": "a page that shows the stream"},
+        ]});
         if let Err(error) = self.host.call("endpoints.announce", &endpoints, ANNOUNCED) {
             // Nobody's stream depends on being shown in a list.
             gantry_plugin::debug!(self.host, "the endpoint is not announced: {error}");

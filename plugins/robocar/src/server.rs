@@ -245,11 +245,18 @@ impl Service for Endpoint {
     async fn call(&self, request: http::Request, connection: Connection) -> Response {
         match request.uri().path() {
             path if Server::serves(path) => self.server.call(request, &connection).await,
-            "/" => http::json(
-                StatusCode::OK,
-                &json!({"name": "robocar", "protocol": "Socket.IO", "path": "/socket.io/"}),
-            ),
-            _ => http::json(StatusCode::NOT_FOUND, &json!({"error": "there is only /socket.io/ here"})),
+            "/" => viewer(&request),
+            _ => {
+                http::json(StatusCode::NOT_FOUND, &json!({"error": "there are only / and /socket.io/ here"}))
+            }
         }
     }
+}
+
+/// A page that shows the stream, for whoever opens the address in a browser. It loads nothing from elsewhere.
+fn viewer(request: &http::Request) -> Response {
+    if !matches!(request.method().as_str(), "GET" | "HEAD") {
+        return http::method_not_allowed("GET, HEAD");
+    }
+    http::response(StatusCode::OK, "text/html; charset=utf-8", include_str!("viewer.html"))
 }

@@ -51,20 +51,14 @@ pub struct Host {
     pub frame_release: unsafe extern "C" fn(ctx: *mut c_void, frame: *const Frame) -> Status,
     /// Asks a service of the runtime (`service`, such as `state.write`) with a JSON request. The answer comes to
     /// `on_reply` with the same `token`. `UNKNOWN` when there is no such service, `FULL` beyond 1024 open calls.
-    pub call:
-        unsafe extern "C" fn(ctx: *mut c_void, service: Slice, request: Slice, token: u64) -> Status,
+    pub call: unsafe extern "C" fn(ctx: *mut c_void, service: Slice, request: Slice, token: u64) -> Status,
     /// Asks for one `on_wake` with this `token` after `delay_ms` milliseconds. `FULL` beyond 1024 open wakes.
     pub wake_after: unsafe extern "C" fn(ctx: *mut c_void, delay_ms: u64, token: u64) -> Status,
     /// Defines a metric of this instance (`COUNTER`, `GAUGE`, `HISTOGRAM`) and writes its number to `id`. The name
     /// (`a-z`, `0-9`, `_`) appears as `gantry_plugin_<name>`. The same name again gives the same number. `FULL`
     /// beyond 64.
-    pub metric_define: unsafe extern "C" fn(
-        ctx: *mut c_void,
-        name: Slice,
-        kind: u32,
-        help: Slice,
-        id: *mut u32,
-    ) -> Status,
+    pub metric_define:
+        unsafe extern "C" fn(ctx: *mut c_void, name: Slice, kind: u32, help: Slice, id: *mut u32) -> Status,
     /// Records a value: adds to a counter, sets a gauge, samples a histogram.
     pub metric_record: unsafe extern "C" fn(ctx: *mut c_void, id: u32, value: f64) -> Status,
     /// Reports how the instance does (`HEALTH_…`) with a sentence. The last report is shown by `gantry plugins`

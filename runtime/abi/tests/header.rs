@@ -33,7 +33,10 @@ fn the_header_is_current() {
         std::fs::write(&path, &text).expect("written");
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == text, "include/gantry_plugin.h is not what the sources give: run `make header` and commit it");
+    assert!(
+        there == text,
+        "include/gantry_plugin.h is not what the sources give: run `make header` and commit it"
+    );
 }
 
 #[test]

@@ -32,7 +32,9 @@ pub enum BusError {
         source: TopicError,
     },
     /// The payload is larger than [`MAX_PAYLOAD`].
-    #[error("topic `{topic}`: the message has {len} bytes, at most {MAX_PAYLOAD} fit: send a reference instead")]
+    #[error(
+        "topic `{topic}`: the message has {len} bytes, at most {MAX_PAYLOAD} fit: send a reference instead"
+    )]
     TooLarge {
         /// The topic.
         topic: String,
@@ -113,8 +115,12 @@ mod tests {
         let (door, lamp): (Arc<str>, Arc<str>) = ("door".into(), "lamp".into());
         let listen = |name: &Arc<str>, filter: &str| {
             let (log, tag) = (seen.clone(), name.to_string());
-            bus.subscribe(name, filter, Arc::new(move |m| lock(&log).push((tag.clone(), m.topic.to_string()))))
-                .expect("a good filter")
+            bus.subscribe(
+                name,
+                filter,
+                Arc::new(move |m| lock(&log).push((tag.clone(), m.topic.to_string()))),
+            )
+            .expect("a good filter")
         };
         let on_door = listen(&door, "counts/#");
         let _on_lamp = listen(&lamp, "counts/+");

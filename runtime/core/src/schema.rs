@@ -34,7 +34,13 @@ fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     schema
 }
 
-fn walk(root: &Value, schema: &Value, path: &str, value: &mut Map<String, Value>, findings: &mut Vec<Finding>) {
+fn walk(
+    root: &Value,
+    schema: &Value,
+    path: &str,
+    value: &mut Map<String, Value>,
+    findings: &mut Vec<Finding>,
+) {
     let schema = resolve(root, schema);
     let known = schema["properties"].as_object();
     let others = &schema["additionalProperties"];
@@ -109,6 +115,9 @@ mod tests {
                 "limits.conections: unknown key; did you mean `connections`?",
             ]
         );
-        assert_eq!(Value::Object(value), json!({"limits": {"connections": 4}, "blocks": {"lidar": "robot/lidar"}}));
+        assert_eq!(
+            Value::Object(value),
+            json!({"limits": {"connections": 4}, "blocks": {"lidar": "robot/lidar"}})
+        );
     }
 }

@@ -34,7 +34,9 @@ pub enum StateError {
         source: TopicError,
     },
     /// The value is larger than [`MAX_VALUE`].
-    #[error("state key `{key}`: the value has {len} bytes, at most {MAX_VALUE} are kept: store a record instead")]
+    #[error(
+        "state key `{key}`: the value has {len} bytes, at most {MAX_VALUE} are kept: store a record instead"
+    )]
     TooLarge {
         /// The key.
         key: String,

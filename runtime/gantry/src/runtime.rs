@@ -161,7 +161,9 @@ fn offer_services(runtime: &Runtime) {
         };
         // What the runtime itself says of the cameras is not for plugins to change.
         if let Some(key) = values.keys().find(|key| key.starts_with("cameras/")) {
-            return Err(ServiceError(format!("state.write: `{key}` is the runtime's own: write under another name")));
+            return Err(ServiceError(format!(
+                "state.write: `{key}` is the runtime's own: write under another name"
+            )));
         }
         let batch = values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         let revision = state.set_all(batch).map_err(|error| ServiceError(error.to_string()))?;

@@ -23,7 +23,8 @@ pub(crate) fn validate(library: &Library, own: &Map<String, Value>) -> Vec<Findi
     // SAFETY: an entry of a loaded library; the text and the sink's context outlive the call.
     let status = unsafe { validate(Slice::new(json.as_bytes()), Some(take), (&raw mut findings).cast()) };
     if status < 0 && findings.is_empty() {
-        let text = format!("{} does not accept this section and does not say why: ask its author", library.name);
+        let text =
+            format!("{} does not accept this section and does not say why: ask its author", library.name);
         findings.push(Finding::new("", text));
     }
     findings

@@ -10,10 +10,14 @@ type Header = elf::FileHeader64<Endianness>;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
     /// It does not begin like an ELF file.
-    #[error("it is no shared library (it does not begin with an ELF header): name the `.so` file that the build made")]
+    #[error(
+        "it is no shared library (it does not begin with an ELF header): name the `.so` file that the build made"
+    )]
     NotElf,
     /// It is an ELF file, but not a shared library.
-    #[error("it is an ELF file, but no shared library: build it as a `cdylib` (Rust) or with `-shared -fPIC` (C)")]
+    #[error(
+        "it is an ELF file, but no shared library: build it as a `cdylib` (Rust) or with `-shared -fPIC` (C)"
+    )]
     NotShared,
     /// It was built for another processor.
     #[error("it was built for {found}, this gateway is {here}: build it for this machine")]
@@ -50,10 +54,8 @@ pub(crate) fn symbols(data: &[u8], prefix: &str) -> Result<Vec<(String, u64)>, E
     if data.len() < size_of::<Header>() {
         return Err(ElfError::Truncated { len, needed: size_of::<Header>() as u64 });
     }
-    let header = Header::parse(data).map_err(|_| ElfError::Machine {
-        found: "a 32-bit or other machine".to_owned(),
-        here: HERE.1,
-    })?;
+    let header = Header::parse(data)
+        .map_err(|_| ElfError::Machine { found: "a 32-bit or other machine".to_owned(), here: HERE.1 })?;
     let endian = header.endian().map_err(|_| ElfError::Damaged)?;
     let machine = header.e_machine(endian);
     if machine != HERE.0 || endian != Endianness::Little {

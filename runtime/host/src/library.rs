@@ -63,12 +63,16 @@ pub enum Reason {
         next: &'static str,
     },
     /// Its table is no table.
-    #[error("its `gantry_plugin_v1` is not a plugin table ({0}): build it with gantry-plugin 1.x, or with the C header")]
+    #[error(
+        "its `gantry_plugin_v1` is not a plugin table ({0}): build it with gantry-plugin 1.x, or with the C header"
+    )]
     BadTable(String),
     /// It wants functions that this runtime does not have.
     #[error(
         "needs plugin ABI {}.{needs}, this runtime speaks {}.{}: update the gateway, or build the plugin against an older gantry-plugin",
-        abi::ABI_MAJOR, abi::ABI_MAJOR, abi::ABI_MINOR
+        abi::ABI_MAJOR,
+        abi::ABI_MAJOR,
+        abi::ABI_MINOR
     )]
     NewerMinor {
         /// The minor version that it needs.
@@ -175,8 +179,11 @@ fn check_symbols(data: &[u8]) -> Result<(), Reason> {
         Some((name, _)) => {
             let found = name.trim_start_matches("gantry_plugin_v").to_owned();
             let newer = found.parse::<u32>().is_ok_and(|major| major > abi::ABI_MAJOR);
-            let next =
-                if newer { "rebuild it with gantry-plugin 1.x, or update the gateway" } else { "rebuild it with gantry-plugin 1.x" };
+            let next = if newer {
+                "rebuild it with gantry-plugin 1.x, or update the gateway"
+            } else {
+                "rebuild it with gantry-plugin 1.x"
+            };
             Err(Reason::OtherMajor { found, next })
         }
     }
@@ -234,7 +241,10 @@ fn check_table(table: &'static abi::Plugin) -> Result<Library, Reason> {
     }
     let text = |slice: abi::Slice, what: &str| {
         if slice.len > 64 {
-            return Err(Reason::BadTable(format!("its {what} has {} bytes, at most 64 are allowed", slice.len)));
+            return Err(Reason::BadTable(format!(
+                "its {what} has {} bytes, at most 64 are allowed",
+                slice.len
+            )));
         }
         // SAFETY: static data of a mapped library, as its contract says.
         std::str::from_utf8(unsafe { slice.bytes() })

@@ -170,7 +170,11 @@ impl Link {
         }
         let Some(suppressed) = lock(&self.log_limit).pass(Instant::now()) else { return FULL };
         if suppressed > 0 {
-            logging::write(&self.id, abi::LOG_WARN, &format!("{suppressed} lines were suppressed: it logs too much"));
+            logging::write(
+                &self.id,
+                abi::LOG_WARN,
+                &format!("{suppressed} lines were suppressed: it logs too much"),
+            );
         }
         logging::write(&self.id, level, line);
         OK
@@ -294,7 +298,9 @@ impl Link {
         let list: Vec<Endpoint> = serde_json::from_value(list)
             .map_err(|error| ServiceError(format!("endpoints: {error}: send [{{\"url\", \"protocol\"}}]")))?;
         if list.len() > MAX_ENDPOINTS || list.iter().any(|e| e.url.len() + e.protocol.len() > 512) {
-            return Err(ServiceError(format!("endpoints: at most {MAX_ENDPOINTS} of at most 512 bytes each")));
+            return Err(ServiceError(format!(
+                "endpoints: at most {MAX_ENDPOINTS} of at most 512 bytes each"
+            )));
         }
         *lock(&self.endpoints) = list;
         Ok(Value::Null)

@@ -74,7 +74,10 @@ impl Plugins {
     /// A host without any plugin yet.
     #[must_use]
     pub fn new(runtime: Runtime, settings: Settings) -> Self {
-        metrics::describe_counter!("gantry_plugin_restarts_total", "Times that an instance was started again");
+        metrics::describe_counter!(
+            "gantry_plugin_restarts_total",
+            "Times that an instance was started again"
+        );
         let (commands, inbox) = channel();
         let shared = Arc::new(Shared::default());
         let supervisor = Supervisor::new(runtime, settings, shared.clone(), commands.clone());

@@ -111,7 +111,11 @@ impl Supervisor {
 
     fn wait(&self) -> Duration {
         let alive = |slot: &Slot| !matches!(slot.phase, Phase::Down(_) | Phase::Refused(_) | Phase::Idle);
-        if self.shutdown.is_some() || self.slots.values().any(alive) { TICK } else { Duration::from_secs(3600) }
+        if self.shutdown.is_some() || self.slots.values().any(alive) {
+            TICK
+        } else {
+            Duration::from_secs(3600)
+        }
     }
 
     fn finish(&mut self) -> bool {
@@ -300,7 +304,8 @@ impl Supervisor {
                 why
             }
             Next::Down => {
-                let why = format!("{why}; failed five times in ten minutes and stays down: repair it, then reload");
+                let why =
+                    format!("{why}; failed five times in ten minutes and stays down: repair it, then reload");
                 tracing::error!(plugin = %id, "{why}");
                 slot.phase = Phase::Down(why.clone());
                 why
@@ -343,7 +348,8 @@ impl Supervisor {
                     self.leave_behind(&id);
                     let Some(slot) = self.slots.get_mut(&id) else { continue };
                     let next = slot.history.fault(now);
-                    let why = format!("has not returned from {entry} for {} s and is left behind", took.as_secs());
+                    let why =
+                        format!("has not returned from {entry} for {} s and is left behind", took.as_secs());
                     self.retry(&id, next, why);
                 }
             }

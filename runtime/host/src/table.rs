@@ -68,7 +68,12 @@ unsafe extern "C" fn log(ctx: *mut c_void, level: u32, message: Slice) -> Status
     }
 }
 
-unsafe extern "C" fn state_get(ctx: *mut c_void, key: Slice, sink: ByteSink, sink_ctx: *mut c_void) -> Status {
+unsafe extern "C" fn state_get(
+    ctx: *mut c_void,
+    key: Slice,
+    sink: ByteSink,
+    sink_ctx: *mut c_void,
+) -> Status {
     let mut json = None;
     // SAFETY: as in `log`.
     let status = unsafe {
@@ -133,7 +138,8 @@ unsafe extern "C" fn frame_retain(ctx: *mut c_void, frame: *const Frame) -> Stat
     // SAFETY: the plugin's call: `ctx` is the table's; `frame` is that of a running `on_frame` or one that is retained,
     // so that its handle is an `Arc` that is alive.
     unsafe {
-        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref()) else {
+        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref())
+        else {
             return INVALID;
         };
         if frame.handle.is_null() {
@@ -154,7 +160,8 @@ unsafe extern "C" fn frame_release(ctx: *mut c_void, frame: *const Frame) -> Sta
     // SAFETY: as above; one release for each retain, so the count that is given back is the plugin's. Also allowed after
     // the end of the instance.
     unsafe {
-        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref()) else {
+        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref())
+        else {
             return INVALID;
         };
         // One release too many would free memory that others read: refused as long as it can be told.
@@ -189,7 +196,9 @@ unsafe extern "C" fn metric_define(
 ) -> Status {
     // SAFETY: as in `log`; `id` is the plugin's to be written to.
     unsafe {
-        let (Some(name), Some(help), Some(id)) = (text(name), text(help), id.as_mut()) else { return INVALID };
+        let (Some(name), Some(help), Some(id)) = (text(name), text(help), id.as_mut()) else {
+            return INVALID;
+        };
         with(ctx, |link| match link.metric_define(name, kind, help) {
             Ok(number) => {
                 *id = number;

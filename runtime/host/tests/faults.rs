@@ -23,9 +23,11 @@ fn a_panic_in_any_hook_ends_the_instance_and_starts_a_new_one() {
             ("good", neighbour()),
         ]));
         let restarts = || bench.report("bad").map_or(0, |r| r.restarts);
-        until(&format!("a restart after a panic in {place}"), || restarts() >= 1, || {
-            format!("{:?}", bench.report("bad"))
-        });
+        until(
+            &format!("a restart after a panic in {place}"),
+            || restarts() >= 1,
+            || format!("{:?}", bench.report("bad")),
+        );
         bench.wait_for("good", "running");
     }
 }
@@ -165,9 +167,11 @@ fn floods_are_bounded_and_others_are_served() {
             );
         }
         bench.frame("main/jpeg");
-        until(&format!("a frame beside a flood of {flood}"), || !heard.lock().expect("sound").is_empty(), || {
-            format!("{:?}", bench.plugins.reports())
-        });
+        until(
+            &format!("a frame beside a flood of {flood}"),
+            || !heard.lock().expect("sound").is_empty(),
+            || format!("{:?}", bench.plugins.reports()),
+        );
         assert_eq!(bench.state_of("bad"), "running", "{flood}");
     }
 }
@@ -187,7 +191,11 @@ fn kept_frames_are_limited_and_stay_readable() {
     assert_eq!(bench.report("keeper").expect("reported").frames_kept, 32);
     // Beyond the limit frames are skipped, not kept; the plugin goes on.
     let beyond = Arc::downgrade(&bench.frame("main/jpeg"));
-    until("the frame beyond to be let go", || beyond.strong_count() == 0, || beyond.strong_count().to_string());
+    until(
+        "the frame beyond to be let go",
+        || beyond.strong_count() == 0,
+        || beyond.strong_count().to_string(),
+    );
     assert_eq!(bench.state_of("keeper"), "running");
     assert!(frames.iter().all(|f| f.strong_count() == 1));
     // With the instance its frames go back.

@@ -31,7 +31,10 @@ fn wrong_tables_are_refused() {
             "OTHER_MAJOR_SYMBOL",
             "built for plugin ABI 2, this runtime speaks 1: rebuild it with gantry-plugin 1.x, or update the gateway",
         ),
-        ("OTHER_MAJOR_FIELD", "built for plugin ABI 2, this runtime speaks 1: rebuild it with gantry-plugin 1.x"),
+        (
+            "OTHER_MAJOR_FIELD",
+            "built for plugin ABI 2, this runtime speaks 1: rebuild it with gantry-plugin 1.x",
+        ),
         (
             "NEWER_MINOR",
             "needs plugin ABI 1.7, this runtime speaks 1.0: update the gateway, or build the plugin against an older gantry-plugin",
@@ -118,7 +121,8 @@ fn files_that_are_no_library_are_refused() {
     let found = findings(dir.path(), &section(&path.display().to_string(), &json!({})));
     assert!(found[0].starts_with("cut.so: it is cut off ("), "{found:?}");
     assert!(found[0].ends_with("): copy it again"), "{found:?}");
-    let found = findings(dir.path(), &section(&dir.path().join("no/such.so").display().to_string(), &json!({})));
+    let found =
+        findings(dir.path(), &section(&dir.path().join("no/such.so").display().to_string(), &json!({})));
     assert!(found[0].contains("no/such.so: cannot be read (No such file"), "{found:?}");
     let found = findings(dir.path(), &section(&dir.path().display().to_string(), &json!({})));
     assert!(found[0].ends_with("is no regular file: name the `.so` file itself"), "{found:?}");
@@ -157,8 +161,7 @@ fn isolation_is_refused_until_it_exists() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut plugin = section(&faulty(), &json!({}));
     plugin.isolation = Isolation::Process;
-    let expected =
-        "isolation: isolation `process` is not available yet: leave the key out, or write `isolation = \"none\"`";
+    let expected = "isolation: isolation `process` is not available yet: leave the key out, or write `isolation = \"none\"`";
     assert_eq!(findings(dir.path(), &plugin), [expected]);
 }
 

@@ -22,7 +22,8 @@ fn only_the_changed_section_restarts() {
         let tasks = std::fs::read_dir("/proc/self/task").expect("tasks").flatten();
         let mut ids: Vec<_> = tasks
             .filter(|t| {
-                std::fs::read_to_string(t.path().join("comm")).is_ok_and(|n| n.trim() == format!("plugin:{id}"))
+                std::fs::read_to_string(t.path().join("comm"))
+                    .is_ok_and(|n| n.trim() == format!("plugin:{id}"))
             })
             .map(|t| t.file_name())
             .collect();
@@ -44,7 +45,11 @@ fn a_new_library_file_replaces_the_old_one_on_reload() {
     let library = bench.dir.path().join("libdoor.so");
     let version = |v: &str| {
         let new = bench.dir.path().join("new.so");
-        compile("tests/fixtures/plugins/c/wrong.c", &["-DWRONG=NO_ENTRIES", &format!("-DVERSION=\"{v}\"")], &new);
+        compile(
+            "tests/fixtures/plugins/c/wrong.c",
+            &["-DWRONG=NO_ENTRIES", &format!("-DVERSION=\"{v}\"")],
+            &new,
+        );
         std::fs::rename(&new, &library).expect("moved");
     };
     let wanted = sections([("door", section("door", &json!({})))]);

@@ -1,9 +1,7 @@
 //! The C side of a Rust plugin: every entry guards against panics and wrong arguments and calls the trait.
 
 use crate::{Error, Frame, Health, Host, Level, Plugin, config, panic};
-use gantry_abi::{
-    self as abi, ByteSink, ERROR, FindingSink, INVALID, OK, PANICKED, Slice, Status,
-};
+use gantry_abi::{self as abi, ByteSink, ERROR, FindingSink, INVALID, OK, PANICKED, Slice, Status};
 use serde_json::Value;
 use std::ffi::c_void;
 

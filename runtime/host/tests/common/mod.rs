@@ -100,7 +100,11 @@ impl Bench {
     }
 
     pub fn wait_for(&self, id: &str, state: &str) {
-        until(&format!("{id} to be {state}"), || self.state_of(id) == state, || format!("{:?}", self.report(id)));
+        until(
+            &format!("{id} to be {state}"),
+            || self.state_of(id) == state,
+            || format!("{:?}", self.report(id)),
+        );
     }
 }
 

@@ -1,9 +1,7 @@
 //! The host table of the test host.
 
 use super::{Event, Picture, Record, Shared};
-use gantry_abi::{
-    self as abi, ByteSink, FULL, Frame, GONE, INVALID, OK, Slice, Status, UNKNOWN,
-};
+use gantry_abi::{self as abi, ByteSink, FULL, Frame, GONE, INVALID, OK, Slice, Status, UNKNOWN};
 use serde_json::Value;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -85,7 +83,12 @@ unsafe extern "C" fn log(ctx: *mut c_void, level: u32, message: Slice) -> Status
     }
 }
 
-unsafe extern "C" fn state_get(ctx: *mut c_void, key: Slice, sink: ByteSink, sink_ctx: *mut c_void) -> Status {
+unsafe extern "C" fn state_get(
+    ctx: *mut c_void,
+    key: Slice,
+    sink: ByteSink,
+    sink_ctx: *mut c_void,
+) -> Status {
     let mut json = None;
     // SAFETY: as in `log`.
     let status = unsafe {
