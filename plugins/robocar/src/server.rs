@@ -111,10 +111,16 @@ pub(crate) async fn run(
     let server = Server::new(viewers, Settings::default(), &config.limits, &config.origins, &counters);
     let meters = Meters::new(&host, counters);
     tokio::spawn(measure(meters, server.clone()));
-    tokio::spawn(publish(host, config, server.clone(), inbox));
+    let publishing = tokio::spawn(publish(host, config, server.clone(), inbox));
     let endpoint = Arc::new(Endpoint { server: server.clone() });
     let stop = async {
-        stopping.wait().await;
+        tokio::select! {
+            () = stopping.wait() => {}
+            // It never returns, so this is a panic: the instance's, or viewers would look at a dead stream for ever.
+            ended = publishing => if let Err(error) = ended && error.is_panic() {
+                std::panic::resume_unwind(error.into_panic());
+            },
+        }
         server.shutdown();
     };
     if let Err(error) = listener.serve(endpoint, stop, DRAIN).await {

@@ -50,7 +50,8 @@
 // The instance does not do its work; the message says why.
 #define GANTRY_HEALTH_FAILED 2
 
-// A metric that only grows: recording adds the value, which must not be negative.
+// A metric that only grows: recording adds the value, which must not be negative. It counts whole things: a fraction is
+// cut off.
 #define GANTRY_COUNTER 1
 
 // A metric that goes up and down: recording sets it.
@@ -65,7 +66,8 @@
 // One byte of luminance per pixel, rows of `stride` bytes.
 #define GANTRY_FORMAT_GRAY8 2
 
-// Planar YUV 4:2:0; `stride` is that of the Y plane, U and V follow with half of it.
+// Planar YUV 4:2:0: `height` rows of `stride` bytes of Y, then U, then V without a gap, each with half as many rows of half
+// as many bytes. Width and height are even.
 #define GANTRY_FORMAT_I420 3
 
 // The major version of this contract. Another major is another symbol and never loads.
@@ -124,13 +126,15 @@ typedef struct gantry_frame {
   struct gantry_slice stream;
   // The picture.
   struct gantry_slice data;
-  // What `frame_retain` and `frame_release` take.
+  // What `frame_retain` and `frame_release` know the frame by: opaque, no address, never used for another frame of the
+  // same instance.
   void *handle;
 } gantry_frame;
 
 // What an instance can ask of the runtime.
 //
-// Valid from `create` to the end of the process; after `destroy` every function answers `GONE` (or 0).
+// Valid from `create` to the end of the process; after `destroy` every function but `frame_release` answers
+// `GONE` (or 0, or null).
 // All functions may be called from any thread, do not block and do not call back later than they return. The first
 // argument is always `Host::ctx`. Reading only the first `size` bytes is the plugin's duty when it was built for a
 // newer minor version than `abi_minor`.
@@ -147,7 +151,8 @@ typedef struct gantry_host {
   void *ctx;
   // 1 when a line of that level would be written, else 0. Ask before formatting what is costly.
   uint32_t (*log_enabled)(void *ctx, uint32_t level);
-  // Writes one line to the gateway's log. `INVALID` when the level is none of the five or the text is not UTF-8.
+  // Writes one line to the gateway's log, at most 4096 bytes of it. `INVALID` when the level is none of the five or the
+  // text is not UTF-8, `FULL` when the instance logs more than 20 lines a second for long: the line is counted only.
   gantry_status (*log)(void *ctx, uint32_t level, struct gantry_slice message);
   // Gives the value of a state key (JSON) to `sink`. `UNKNOWN` when there is no such key.
   gantry_status (*state_get)(void *ctx, struct gantry_slice key, gantry_byte_sink sink, void *sink_ctx);
@@ -158,27 +163,30 @@ typedef struct gantry_host {
   // through a service.
   gantry_status (*publish)(void *ctx, struct gantry_slice topic, struct gantry_slice payload);
   // Asks for `on_message` for every topic that matches `filter` (MQTT form). An instance does not get its own
-  // messages. 256 messages are kept for an instance that is slow; what comes then is dropped and counted.
+  // messages. Filters that overlap give a message once each. `FULL` beyond 64 filters. 256 messages are kept for an instance that is slow; what comes then is dropped and counted.
   gantry_status (*subscribe)(void *ctx, struct gantry_slice filter);
   // Ends a subscription. `UNKNOWN` when there is none with exactly this filter.
   gantry_status (*unsubscribe)(void *ctx, struct gantry_slice filter);
   // Watches a stream (`CAMERA/STREAM`, such as `main/jpeg`) when `watch` is 1, ends that when it is 0. While nobody
   // watches a stream it is not encoded, so watch only while somebody looks. At most `max_millihertz` frames per 1000
   // seconds are given, 0 for all. Watching again changes the rate. A stream that does not exist (yet) is no error:
-  // frames come when it does.
+  // frames come when it does. Ending it answers `UNKNOWN` when it was not watched; a frame that is on its way then may
+  // still come. `FULL` beyond 64 streams.
   gantry_status (*frames)(void *ctx, struct gantry_slice stream, uint32_t watch, uint32_t max_millihertz);
-  // Keeps a frame's memory beyond `on_frame`. Every retain needs one release. `FULL` beyond 32 frames at once.
+  // Keeps a frame's memory beyond `on_frame`. Every retain needs one release. `FULL` beyond 32 at once, `INVALID` when
+  // the frame is neither that of the running `on_frame` nor one that is kept.
   gantry_status (*frame_retain)(void *ctx, const struct gantry_frame *frame);
-  // Gives back what `frame_retain` took. Also allowed after `destroy`.
+  // Gives back what `frame_retain` took, from any thread, also after `destroy`. `INVALID` when it is not kept.
   gantry_status (*frame_release)(void *ctx, const struct gantry_frame *frame);
   // Asks a service of the runtime (`service`, such as `state.write`) with a JSON request. The answer comes to
-  // `on_reply` with the same `token`. `UNKNOWN` when there is no such service, `FULL` beyond 1024 open calls.
+  // `on_reply` with the same `token`; a call is open until that has returned. `UNKNOWN` when there is no such service,
+  // `FULL` beyond 1024 open calls, `INVALID` when the request has more than 256 KiB.
   gantry_status (*call)(void *ctx, struct gantry_slice service, struct gantry_slice request, uint64_t token);
   // Asks for one `on_wake` with this `token` after `delay_ms` milliseconds. `FULL` beyond 1024 open wakes.
   gantry_status (*wake_after)(void *ctx, uint64_t delay_ms, uint64_t token);
   // Defines a metric of this instance (`COUNTER`, `GAUGE`, `HISTOGRAM`) and writes its number to `id`. The name
   // (`a-z`, `0-9`, `_`) appears as `gantry_plugin_<name>`. The same name again gives the same number. `FULL`
-  // beyond 64.
+  // beyond 64, `INVALID` when the name has another kind already, in this plugin or another.
   gantry_status (*metric_define)(void *ctx,
                                  struct gantry_slice name,
                                  uint32_t kind,
@@ -186,7 +194,7 @@ typedef struct gantry_host {
                                  uint32_t *id);
   // Records a value: adds to a counter, sets a gauge, samples a histogram.
   gantry_status (*metric_record)(void *ctx, uint32_t id, double value);
-  // Reports how the instance does (`HEALTH_…`) with a sentence. The last report is shown by `gantry plugins`
+  // Reports how the instance does (`HEALTH_…`) with a sentence, of which 1024 bytes are kept. The last report is shown by `gantry plugins`
   // and decides `/readyz`.
   gantry_status (*health)(void *ctx, uint32_t level, struct gantry_slice message);
   // A table of functions beyond this one, by name, or null. None exists in 1.0.
@@ -197,7 +205,7 @@ typedef struct gantry_host {
 //
 // Every entry may be null. The runtime calls them in this order: `validate` (any time, without an instance), `create`,
 // `start`, then the `on_…` hooks, `stop`, `destroy`. After an entry returned `PANICKED` only
-// `destroy` is called. All calls of one instance come from one thread; `validate` may come from any.
+// `destroy` is called; after a `create` that failed or panicked, nothing. All calls of one instance come from one thread; `validate` may come from any.
 typedef struct gantry_plugin {
   // `MAGIC`.
   uint8_t magic[8];
@@ -220,14 +228,16 @@ typedef struct gantry_plugin {
   gantry_status (*validate)(struct gantry_slice config, gantry_finding_sink sink, void *sink_ctx);
   // Makes an instance and writes it to `instance` (left null is allowed). `host` is valid for the rest of the
   // process, also after `destroy`; `id` is the instance's name in the configuration. Opens nothing yet. On a
-  // failure the plugin frees what it made and logs or reports the reason by `host->health`.
+  // failure the plugin frees what it made and reports the reason by `host->health`.
   gantry_status (*create)(const struct gantry_host *host,
                           struct gantry_slice id,
                           struct gantry_slice config,
                           void **instance);
-  // Begins to work: binds sockets, starts threads, subscribes. After a failure `destroy` follows.
+  // Begins to work: binds sockets, starts threads, subscribes. After a failure `destroy` follows, without `stop`. Left out
+  // when the instance is not wanted any more by then.
   gantry_status (*start)(void *instance);
-  // Ends to work: says good-bye to clients, joins threads. Must return within 4 seconds.
+  // Ends to work: says good-bye to clients, joins threads. Must return within 4 seconds. No event comes from here on, and
+  // asking for more answers `GONE`; publishing and logging still work.
   gantry_status (*stop)(void *instance);
   // Frees the instance. No thread of the instance may run afterwards.
   void (*destroy)(void *instance);

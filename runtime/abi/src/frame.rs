@@ -7,7 +7,8 @@ use core::ffi::c_void;
 pub const FORMAT_JPEG: u32 = 1;
 /// One byte of luminance per pixel, rows of `stride` bytes.
 pub const FORMAT_GRAY8: u32 = 2;
-/// Planar YUV 4:2:0; `stride` is that of the Y plane, U and V follow with half of it.
+/// Planar YUV 4:2:0: `height` rows of `stride` bytes of Y, then U, then V without a gap, each with half as many rows of half
+/// as many bytes. Width and height are even.
 pub const FORMAT_I420: u32 = 3;
 
 /// A frame of a stream.
@@ -40,6 +41,7 @@ pub struct Frame {
     pub stream: Slice,
     /// The picture.
     pub data: Slice,
-    /// What `frame_retain` and `frame_release` take.
+    /// What `frame_retain` and `frame_release` know the frame by: opaque, no address, never used for another frame of the
+    /// same instance.
     pub handle: *mut c_void,
 }

@@ -7,7 +7,7 @@ use core::ffi::c_void;
 ///
 /// Every entry may be null. The runtime calls them in this order: `validate` (any time, without an instance), `create`,
 /// `start`, then the `on_…` hooks, `stop`, `destroy`. After an entry returned [`PANICKED`](crate::PANICKED) only
-/// `destroy` is called. All calls of one instance come from one thread; `validate` may come from any.
+/// `destroy` is called; after a `create` that failed or panicked, nothing. All calls of one instance come from one thread; `validate` may come from any.
 #[repr(C)]
 pub struct Plugin {
     /// [`MAGIC`](crate::MAGIC).
@@ -32,7 +32,7 @@ pub struct Plugin {
         Option<unsafe extern "C" fn(config: Slice, sink: FindingSink, sink_ctx: *mut c_void) -> Status>,
     /// Makes an instance and writes it to `instance` (left null is allowed). `host` is valid for the rest of the
     /// process, also after `destroy`; `id` is the instance's name in the configuration. Opens nothing yet. On a
-    /// failure the plugin frees what it made and logs or reports the reason by `host->health`.
+    /// failure the plugin frees what it made and reports the reason by `host->health`.
     pub create: Option<
         unsafe extern "C" fn(
             host: *const Host,
@@ -41,9 +41,11 @@ pub struct Plugin {
             instance: *mut *mut c_void,
         ) -> Status,
     >,
-    /// Begins to work: binds sockets, starts threads, subscribes. After a failure `destroy` follows.
+    /// Begins to work: binds sockets, starts threads, subscribes. After a failure `destroy` follows, without `stop`. Left out
+    /// when the instance is not wanted any more by then.
     pub start: Option<unsafe extern "C" fn(instance: *mut c_void) -> Status>,
-    /// Ends to work: says good-bye to clients, joins threads. Must return within 4 seconds.
+    /// Ends to work: says good-bye to clients, joins threads. Must return within 4 seconds. No event comes from here on, and
+    /// asking for more answers `GONE`; publishing and logging still work.
     pub stop: Option<unsafe extern "C" fn(instance: *mut c_void) -> Status>,
     /// Frees the instance. No thread of the instance may run afterwards.
     pub destroy: Option<unsafe extern "C" fn(instance: *mut c_void)>,

@@ -72,7 +72,8 @@ pub const HEALTH_DEGRADED: u32 = 1;
 /// The instance does not do its work; the message says why.
 pub const HEALTH_FAILED: u32 = 2;
 
-/// A metric that only grows: recording adds the value, which must not be negative.
+/// A metric that only grows: recording adds the value, which must not be negative. It counts whole things: a fraction is
+/// cut off.
 pub const COUNTER: u32 = 1;
 /// A metric that goes up and down: recording sets it.
 pub const GAUGE: u32 = 2;

@@ -203,6 +203,8 @@ impl Hub {
         if let Some(stream) = streams.get(name) {
             return stream.clone();
         }
+        // Names come from plugins, too: what neither side holds any more is forgotten, or they would grow without end.
+        streams.retain(|_, stream| Arc::strong_count(stream) > 1);
         let stream = Arc::new(Stream::new(name));
         streams.insert(name.to_owned(), stream.clone());
         stream
@@ -248,6 +250,20 @@ mod tests {
         stream.publish(&frame);
         assert_eq!(lock(&kept).len(), watches.len());
         assert!(lock(&kept).iter().all(|f| Arc::ptr_eq(f, &frame)));
+    }
+
+    #[test]
+    fn streams_that_nobody_holds_are_forgotten() {
+        let hub = Hub::default();
+        let camera = hub.stream("main/jpeg");
+        let (_, sink) = counter();
+        let _watch = hub.stream("later/jpeg").watch(0, sink);
+        for n in 0..1000 {
+            hub.stream(&format!("never/{n}"));
+        }
+        assert!(lock(&hub.streams).len() <= 3);
+        assert!(Arc::ptr_eq(&camera, &hub.stream("main/jpeg")));
+        assert_eq!(hub.stream("later/jpeg").demand().watchers, 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use gantry_core::state::Change;
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -25,11 +26,71 @@ pub(crate) enum Event {
     /// The newest value of a watched key.
     State(Change),
     /// The answer to a call.
-    Reply { token: u64, reply: Result<Value, String> },
+    Reply {
+        /// What the plugin calls it.
+        token: u64,
+        /// The answer, or a sentence.
+        reply: Result<Value, String>,
+        /// The call is open until the plugin has been told.
+        open: OpenCall,
+    },
     /// A wake is due.
     Wake(u64),
     /// It is to stop.
     Stop,
+}
+
+/// Counts a call as open for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct OpenCall(Arc<AtomicUsize>);
+
+impl OpenCall {
+    /// One more, if there are fewer than `max`.
+    pub(crate) fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let room = |open| (open < max).then_some(open + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Self(count.clone()))
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The newest of each name, in the order in which the names came: one that changes all the time keeps its place and
+/// cannot starve the others.
+struct Newest<T> {
+    order: VecDeque<Arc<str>>,
+    values: BTreeMap<Arc<str>, T>,
+}
+
+impl<T> Default for Newest<T> {
+    fn default() -> Self {
+        Self { order: VecDeque::new(), values: BTreeMap::new() }
+    }
+}
+
+impl<T> Newest<T> {
+    /// Returns the one that was replaced.
+    fn put(&mut self, name: &Arc<str>, value: T) -> Option<T> {
+        let before = self.values.insert(name.clone(), value);
+        if before.is_none() {
+            self.order.push_back(name.clone());
+        }
+        before
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.values.remove(&self.order.pop_front()?)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<T> {
+        let value = self.values.remove(name)?;
+        self.order.retain(|other| **other != *name);
+        Some(value)
+    }
 }
 
 /// What an inbox did not take.
@@ -41,10 +102,10 @@ pub(crate) struct Dropped {
 
 #[derive(Default)]
 struct Queues {
-    frames: BTreeMap<Arc<str>, Arc<Frame>>,
+    frames: Newest<Arc<Frame>>,
     messages: VecDeque<Message>,
-    state: BTreeMap<Arc<str>, Change>,
-    replies: VecDeque<(u64, Result<Value, String>)>,
+    state: Newest<Change>,
+    replies: VecDeque<(u64, Result<Value, String>, OpenCall)>,
     wakes: BinaryHeap<Reverse<(Instant, u64, u64)>>,
     wake_order: u64,
     stop: bool,
@@ -61,9 +122,12 @@ impl Queues {
         for step in 0..5 {
             let kind = (self.turn + step) % 5;
             let event = match kind {
-                0 => self.replies.pop_front().map(|(token, reply)| Event::Reply { token, reply }),
-                1 => self.state.pop_first().map(|(_, change)| Event::State(change)),
-                2 => self.frames.pop_first().map(|(_, frame)| Event::Frame(frame)),
+                0 => {
+                    let next = self.replies.pop_front();
+                    next.map(|(token, reply, open)| Event::Reply { token, reply, open })
+                }
+                1 => self.state.pop().map(Event::State),
+                2 => self.frames.pop().map(Event::Frame),
                 3 => self.messages.pop_front().map(Event::Message),
                 _ => match self.wakes.peek() {
                     Some(Reverse((due, ..))) if *due <= now => {
@@ -89,23 +153,37 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    fn put(&self, f: impl FnOnce(&mut Queues)) {
-        f(&mut lock(&self.queues));
+    /// Changes the queues, unless nothing is told any more. What is returned is dropped outside of the lock: the memory of
+    /// a frame goes back to its camera, which may take a while.
+    fn put<T>(&self, f: impl FnOnce(&mut Queues) -> T) {
+        let mut queues = lock(&self.queues);
+        if queues.stop {
+            return;
+        }
+        let gone = f(&mut queues);
+        drop(queues);
         self.ready.notify_one();
+        drop(gone);
     }
 
     /// The newest frame of a stream replaces the one that waits.
     pub(crate) fn frame(&self, frame: &Arc<Frame>) {
         self.put(|q| {
-            if q.frames.insert(frame.stream.clone(), frame.clone()).is_some() {
-                q.dropped.frames += 1;
-            }
+            let before = q.frames.put(&frame.stream, frame.clone());
+            q.dropped.frames += u64::from(before.is_some());
+            before
         });
+    }
+
+    /// A frame was not taken because too many are kept.
+    pub(crate) fn skipped_frame(&self) {
+        lock(&self.queues).dropped.frames += 1;
     }
 
     /// Forgets the frame of a stream that is no longer watched.
     pub(crate) fn forget_stream(&self, stream: &str) {
-        lock(&self.queues).frames.remove(stream);
+        let gone = lock(&self.queues).frames.remove(stream);
+        drop(gone);
     }
 
     pub(crate) fn message(&self, message: &Message) {
@@ -120,11 +198,11 @@ impl Inbox {
 
     /// The newest value of a key replaces the one that waits.
     pub(crate) fn state(&self, change: &Change) {
-        self.put(|q| _ = q.state.insert(change.key.clone(), change.clone()));
+        self.put(|q| q.state.put(&change.key, change.clone()));
     }
 
-    pub(crate) fn reply(&self, token: u64, reply: Result<Value, String>) {
-        self.put(|q| q.replies.push_back((token, reply)));
+    pub(crate) fn reply(&self, token: u64, reply: Result<Value, String>, open: OpenCall) {
+        self.put(|q| q.replies.push_back((token, reply, open)));
     }
 
     /// Whether there was room.
@@ -141,8 +219,18 @@ impl Inbox {
         taken
     }
 
+    /// Nothing but the stop is told from here on. What waits is let go at once: a thread that hangs must not keep pictures of
+    /// the camera.
     pub(crate) fn stop(&self) {
-        self.put(|q| q.stop = true);
+        self.put(|q| {
+            let dropped = q.dropped;
+            std::mem::replace(q, Queues { stop: true, dropped, ..Queues::default() })
+        });
+    }
+
+    /// Whether it is to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        lock(&self.queues).stop
     }
 
     pub(crate) fn dropped(&self) -> Dropped {
@@ -188,6 +276,10 @@ mod tests {
             captured_monotonic_ns: 0,
             data: Bytes::new(),
         })
+    }
+
+    fn open() -> OpenCall {
+        OpenCall::take(&Arc::default(), 1).expect("room for one")
     }
 
     fn message(n: usize) -> Message {
@@ -245,7 +337,7 @@ mod tests {
             inbox.message(&message(n));
         }
         inbox.frame(&frame("main/jpeg", 1));
-        inbox.reply(7, Ok(json!(null)));
+        inbox.reply(7, Ok(json!(null)), open());
         let events = drain(&inbox, Instant::now());
         assert!(events[..3].contains(&"frame main/jpeg 1".to_owned()), "{:?}", &events[..3]);
         assert!(events[..3].contains(&"reply 7".to_owned()), "{:?}", &events[..3]);
@@ -257,5 +349,50 @@ mod tests {
         inbox.message(&message(0));
         inbox.stop();
         assert!(matches!(inbox.next(), Event::Stop));
+    }
+
+    #[test]
+    fn nothing_is_held_after_the_stop() {
+        let (inbox, calls) = (Inbox::default(), Arc::default());
+        let (early, late) = (frame("main/jpeg", 1), frame("main/jpeg", 2));
+        inbox.frame(&early);
+        inbox.reply(1, Ok(json!(null)), OpenCall::take(&calls, 9).expect("room"));
+        inbox.stop();
+        inbox.frame(&late);
+        inbox.reply(2, Ok(json!(null)), OpenCall::take(&calls, 9).expect("room"));
+        assert_eq!((Arc::strong_count(&early), Arc::strong_count(&late)), (1, 1));
+        assert_eq!(calls.load(Ordering::Relaxed), 0);
+        assert!(inbox.is_stopping());
+    }
+
+    #[test]
+    fn a_busy_stream_or_key_starves_no_other() {
+        let inbox = Inbox::default();
+        let state = |key: &str| inbox.state(&Change { key: key.into(), value: json!(0), revision: 1 });
+        for name in ["a", "b"] {
+            inbox.frame(&frame(name, 1));
+            state(name);
+        }
+        let mut seen = Vec::new();
+        for n in 2..6 {
+            // The first of each is there anew whenever the instance comes for the next.
+            seen.push(match lock(&inbox.queues).take(Instant::now()).expect("an event") {
+                Event::Frame(f) => format!("frame {}", f.stream),
+                Event::State(c) => format!("state {}", c.key),
+                other => panic!("{other:?}"),
+            });
+            inbox.frame(&frame("a", n));
+            state("a");
+        }
+        assert_eq!(seen, ["state a", "frame a", "state b", "frame b"]);
+    }
+
+    #[test]
+    fn a_call_is_open_until_its_answer_was_told() {
+        let (inbox, calls) = (Inbox::default(), Arc::default());
+        inbox.reply(1, Ok(json!(null)), OpenCall::take(&calls, 1).expect("room"));
+        assert!(OpenCall::take(&calls, 1).is_none());
+        drop(inbox.next());
+        assert!(OpenCall::take(&calls, 1).is_some());
     }
 }

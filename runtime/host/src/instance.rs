@@ -1,6 +1,7 @@
 //! The thread of one instance: load, create, start, tell it what comes, stop, destroy.
 
 use crate::inbox::Event;
+use crate::kept::Kept;
 use crate::library::{Candidate, Library};
 use crate::link::{Context, Link};
 use crate::table;
@@ -49,6 +50,7 @@ struct Entries<'a> {
     table: &'static abi::Plugin,
     instance: *mut c_void,
     link: &'a Link,
+    kept: &'a Kept,
     abandoned: &'a AtomicBool,
 }
 
@@ -65,9 +67,11 @@ impl Entries<'_> {
         match event {
             Event::Frame(frame) => {
                 let Some(on_frame) = table.on_frame else { return OK };
-                let view = view(&frame);
+                let view = view(&frame, self.kept.show(&frame));
                 // SAFETY: the instance is alive, entries run only on this thread, `frame` outlives the call.
-                self.call("on_frame", || unsafe { on_frame(instance, &raw const view) })
+                let status = self.call("on_frame", || unsafe { on_frame(instance, &raw const view) });
+                self.kept.hide();
+                status
             }
             Event::Message(message) => {
                 let Some(on_message) = table.on_message else { return OK };
@@ -82,7 +86,8 @@ impl Entries<'_> {
                 // SAFETY: as above.
                 self.call("on_state", || unsafe { on_state(instance, key, value, change.revision) })
             }
-            Event::Reply { token, reply } => {
+            // `open` lives as long as the entry runs.
+            Event::Reply { token, reply, open: _open } => {
                 let Some(on_reply) = table.on_reply else { return OK };
                 let (status, text) = match reply {
                     Ok(value) => (OK, value.to_string()),
@@ -108,13 +113,11 @@ impl Entries<'_> {
             let event = self.link.inbox.next();
             let stopping = matches!(event, Event::Stop);
             let status = self.tell(event);
-            if self.abandoned.load(Ordering::Acquire) {
-                return self.stop();
-            }
+            // First of all: after a panic only `destroy` is called, also when it comes late.
             if status == PANICKED {
                 return Ended::Panicked(self.last_words("it panicked"));
             }
-            if stopping {
+            if stopping || self.abandoned.load(Ordering::Acquire) {
                 return self.stop();
             }
             if status < 0 {
@@ -153,9 +156,17 @@ pub(crate) fn live(birth: Birth, progress: impl Fn(Progress)) -> Ended {
     };
     progress(Progress::Loaded(library));
     let host = table::leak(context);
-    let mut entries =
-        Entries { table: library.table, instance: std::ptr::null_mut(), link: &link, abandoned: &abandoned };
-
+    let mut entries = Entries {
+        table: library.table,
+        instance: std::ptr::null_mut(),
+        link: &link,
+        kept: &context.kept,
+        abandoned: &abandoned,
+    };
+    // Loading may have taken long; what is not wanted any more is not even made.
+    if link.inbox.is_stopping() {
+        return Ended::Stopped;
+    }
     if let Some(create) = library.table.create {
         let (id, json) = (Slice::new(link.id.as_bytes()), Slice::new(config.as_bytes()));
         let mut instance = std::ptr::null_mut();
@@ -183,6 +194,10 @@ pub(crate) fn live(birth: Birth, progress: impl Fn(Progress)) -> Ended {
 
 /// `None` when it works.
 fn start(entries: &Entries<'_>, progress: &impl Fn(Progress)) -> Option<Ended> {
+    // Unwanted by now: it must not bind what its successor binds.
+    if entries.link.inbox.is_stopping() {
+        return Some(Ended::Stopped);
+    }
     if let Some(start) = entries.table.start {
         // SAFETY: the instance is alive, entries run only on this thread.
         let status = entries.call("start", || unsafe { start(entries.instance) });
@@ -198,7 +213,7 @@ fn start(entries: &Entries<'_>, progress: &impl Fn(Progress)) -> Option<Ended> {
 }
 
 /// A frame as the border shows it, valid as long as `frame`.
-fn view(frame: &Arc<Frame>) -> abi::Frame {
+fn view(frame: &Arc<Frame>, handle: *mut c_void) -> abi::Frame {
     let (format, stride) = match frame.format {
         Format::Jpeg => (abi::FORMAT_JPEG, 0),
         Format::Gray8 { stride } => (abi::FORMAT_GRAY8, stride),
@@ -216,6 +231,6 @@ fn view(frame: &Arc<Frame>) -> abi::Frame {
         captured_monotonic_ns: frame.captured_monotonic_ns,
         stream: Slice::new(frame.stream.as_bytes()),
         data: Slice::new(&frame.data),
-        handle: Arc::as_ptr(frame).cast_mut().cast(),
+        handle,
     }
 }

@@ -11,6 +11,8 @@ mod config;
 mod elf;
 mod inbox;
 mod instance;
+mod kept;
+mod kinds;
 pub mod library;
 mod link;
 mod logging;

@@ -94,7 +94,7 @@ pub enum Reason {
 /// A library that passed every check and is mapped for the rest of the process.
 #[derive(Clone, Copy)]
 pub struct Library {
-    /// The table: as much of it as the plugin has, the rest null.
+    /// A copy of the table, so that nothing the plugin does to its own changes what was checked.
     pub(crate) table: &'static abi::Plugin,
     /// The plugin's name.
     pub name: &'static str,
@@ -137,6 +137,10 @@ impl Candidate {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Reason> {
+    // Looked at first: opening a pipe would wait for somebody who writes to it.
+    if !fs::metadata(path).map_err(Reason::Read)?.is_file() {
+        return Err(Reason::NotAFile);
+    }
     let file = fs::File::open(path).map_err(Reason::Read)?;
     let meta = file.metadata().map_err(Reason::Read)?;
     if !meta.is_file() {
@@ -148,11 +152,15 @@ fn read(path: &Path) -> Result<Vec<u8>, Reason> {
     if meta.mode() & 0o002 != 0 || (meta.mode() & 0o020 != 0 && meta.gid() != 0 && !own_group(meta.gid())) {
         return Err(Reason::Writable(path.display().to_string()));
     }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder_mode = fs::metadata(folder).map_err(Reason::Read)?.mode();
-    // In a sticky folder (such as /tmp) others cannot replace a file that is not theirs.
-    if folder_mode & 0o002 != 0 && folder_mode & 0o1000 == 0 {
-        return Err(Reason::Writable(folder.display().to_string()));
+    // The folder of the name and, behind a symbolic link, that of the file itself.
+    let target = fs::canonicalize(path).map_err(Reason::Read)?;
+    for path in [path, &target] {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder_mode = fs::metadata(folder).map_err(Reason::Read)?.mode();
+        // In a sticky folder (such as /tmp) others cannot replace a file that is not theirs.
+        if folder_mode & 0o002 != 0 && folder_mode & 0o1000 == 0 {
+            return Err(Reason::Writable(folder.display().to_string()));
+        }
     }
     let mut data = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
     io::Read::read_to_end(&mut io::Read::take(file, MAX_LEN + 1), &mut data).map_err(Reason::Read)?;
@@ -203,8 +211,12 @@ fn place(copy: &Path, data: &[u8]) -> io::Result<()> {
     let partial = copy.with_extension(format!("{}-{number}.part", std::process::id()));
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o500).open(&partial)?;
-    io::Write::write_all(&mut file, data)?;
-    fs::rename(&partial, copy)
+    let placed = io::Write::write_all(&mut file, data).and_then(|()| fs::rename(&partial, copy));
+    if placed.is_err() {
+        // A full disk is not to be filled with what did not fit.
+        let _ = fs::remove_file(&partial);
+    }
+    placed
 }
 
 fn open(copy: &Path) -> Result<Library, Reason> {
@@ -218,10 +230,11 @@ fn open(copy: &Path) -> Result<Library, Reason> {
     let raw: *const abi::Plugin = *found.map_err(|_| Reason::NoSymbol)?;
     // Never unloaded: threads and thread-locals of the library may outlive every instance.
     std::mem::forget(handle);
-    // SAFETY: `raw` points to static data of a library that stays mapped; all fields are plain data for which every bit
-    // pattern is valid, except the entries, which are pointers that the linker has relocated or null.
-    let table: &'static abi::Plugin = unsafe { &*raw };
-    check_table(table)
+    // SAFETY: `raw` points to static data of a library that stays mapped, at least as large as the table (its symbol says
+    // so); nothing is promised of its alignment. All fields are plain data for which every bit pattern is valid, except the
+    // entries, which are pointers that the linker has relocated or null.
+    let table = unsafe { raw.read_unaligned() };
+    check_table(Box::leak(Box::new(table)))
 }
 
 fn check_table(table: &'static abi::Plugin) -> Result<Library, Reason> {

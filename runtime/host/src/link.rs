@@ -3,38 +3,41 @@
 //! A [`Link`] ends with its instance; the [`Context`] behind the host table never does, because threads that a plugin
 //! left running may call at any time. An ended context answers `GONE`.
 
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, OpenCall};
+use crate::kept::Kept;
 use crate::report::{Endpoint, level};
-use crate::{lock, logging};
+use crate::{kinds, lock, logging};
 use bytes::Bytes;
 use gantry_abi::{self as abi, FULL, GONE, INVALID, OK, Status, UNKNOWN};
 use gantry_core::services::{Caller, ServiceError};
 use gantry_core::{Runtime, bus, frames, health, state};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many frames an instance can keep at once.
-pub(crate) const MAX_KEPT: usize = 32;
 const MAX_FILTERS: usize = 64;
 const MAX_STREAMS: usize = 64;
 const MAX_METRICS: usize = 64;
 const MAX_CALLS: usize = 1024;
 const MAX_ENDPOINTS: usize = 16;
+/// The longest help of a metric, in bytes.
+const MAX_HELP: usize = 256;
 /// The longest wake, so that adding it to a time cannot overflow: a hundred years.
 const MAX_WAKE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// What `ctx` points to. Leaked: it is promised to be valid for the rest of the process.
 pub(crate) struct Context {
     link: Mutex<Option<Arc<Link>>>,
-    kept: AtomicUsize,
+    /// Outlives the instance: its threads may give frames back at any time.
+    pub(crate) kept: Kept,
 }
 
 impl Context {
     pub(crate) fn leak(link: Arc<Link>) -> &'static Self {
-        Box::leak(Box::new(Self { link: Mutex::new(Some(link)), kept: AtomicUsize::new(0) }))
+        Box::leak(Box::new(Self { link: Mutex::new(Some(link)), kept: Kept::default() }))
     }
 
     /// The instance behind it, until it has ended.
@@ -47,53 +50,31 @@ impl Context {
         let link = lock(&self.link).take();
         if let Some(link) = link {
             link.let_go();
+            // What still waits would keep pictures of the camera for as long as a thread hangs.
+            link.inbox.stop();
+            lock(&link.reported).closed = true;
         }
-    }
-
-    /// Takes room for one more kept frame.
-    pub(crate) fn keep_frame(&self) -> bool {
-        let room = |kept| (kept < MAX_KEPT).then_some(kept + 1);
-        self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
-    }
-
-    /// Gives the room of one frame back; `false` when none was kept.
-    pub(crate) fn let_frame_go(&self) -> bool {
-        let less = |kept: usize| kept.checked_sub(1);
-        self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-
-    pub(crate) fn frames_kept(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
     }
 }
 
 /// Which entry the instance is in, and since when.
-pub(crate) struct Activity {
-    base: Instant,
-    /// Milliseconds since `base` plus one; 0 outside of any entry.
-    since: AtomicU64,
-    entry: Mutex<&'static str>,
-}
+#[derive(Default)]
+pub(crate) struct Activity(Mutex<Option<(&'static str, Instant)>>);
 
 impl Activity {
-    fn new() -> Self {
-        Self { base: Instant::now(), since: AtomicU64::new(0), entry: Mutex::new("") }
-    }
-
     pub(crate) fn enter(&self, entry: &'static str) {
-        *lock(&self.entry) = entry;
-        let ms = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.since.store(ms + 1, Ordering::Release);
+        *lock(&self.0) = Some((entry, Instant::now()));
     }
 
     pub(crate) fn leave(&self) {
-        self.since.store(0, Ordering::Release);
+        *lock(&self.0) = None;
     }
 
     /// The running entry and how long it has been running.
     pub(crate) fn now(&self) -> Option<(&'static str, Duration)> {
-        let since = self.since.load(Ordering::Acquire).checked_sub(1)?;
-        Some((*lock(&self.entry), self.base.elapsed().saturating_sub(Duration::from_millis(since))))
+        // Both from under one lock: the start of one entry beside the name of the next would look stuck.
+        let (entry, since) = (*lock(&self.0))?;
+        Some((entry, since.elapsed()))
     }
 }
 
@@ -111,6 +92,13 @@ struct Held {
     state: BTreeMap<String, state::Watch>,
 }
 
+#[derive(Default)]
+struct Reported {
+    last: Option<health::Report>,
+    /// The instance has ended: what its threads say now must not replace what the supervisor says of it.
+    closed: bool,
+}
+
 /// An instance's corner of the runtime.
 pub(crate) struct Link {
     pub(crate) id: Arc<str>,
@@ -119,9 +107,9 @@ pub(crate) struct Link {
     runtime: Runtime,
     held: Mutex<Held>,
     open_calls: Arc<AtomicUsize>,
-    metrics: Mutex<Vec<(String, Metric)>>,
+    metrics: Mutex<Vec<(String, u32, Metric)>>,
     endpoints: Mutex<Vec<Endpoint>>,
-    reported: Mutex<Option<health::Report>>,
+    reported: Mutex<Reported>,
     log_limit: Mutex<logging::Limit>,
 }
 
@@ -130,7 +118,7 @@ impl Link {
         Arc::new(Self {
             id,
             inbox: Arc::default(),
-            activity: Activity::new(),
+            activity: Activity::default(),
             runtime,
             held: Mutex::default(),
             open_calls: Arc::default(),
@@ -158,7 +146,7 @@ impl Link {
 
     /// What the instance last said of itself.
     pub(crate) fn reported(&self) -> Option<health::Report> {
-        lock(&self.reported).clone()
+        lock(&self.reported).last.clone()
     }
 
     pub(crate) fn log(&self, level: u32, line: &str) -> Status {
@@ -262,33 +250,36 @@ impl Link {
 
     pub(crate) fn unwatch_frames(&self, stream: &str) -> Status {
         let gone = lock(&self.held).streams.remove(stream);
+        let known = gone.is_some();
+        // Ended first, or the next frame would take the place of the one that is forgotten.
+        drop(gone);
         self.inbox.forget_stream(stream);
-        if gone.is_some() { OK } else { UNKNOWN }
+        if known { OK } else { UNKNOWN }
     }
 
     pub(crate) fn call(&self, service: &str, request: Value, token: u64) -> Status {
         // The one service that the host itself answers: it is about the border.
-        let own = (service == "endpoints.announce").then(|| self.announce(&request));
-        let handler = self.runtime.services.get(service);
-        if own.is_none() && handler.is_none() {
+        let own = service == "endpoints.announce";
+        let handler = if own { None } else { self.runtime.services.get(service) };
+        if !own && handler.is_none() {
             return UNKNOWN;
         }
-        let room = |open| (open < MAX_CALLS).then_some(open + 1);
-        if self.open_calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            return FULL;
-        }
-        let open = OpenCall(self.open_calls.clone());
-        let inbox = self.inbox.clone();
+        // Open until the plugin has been told: a service that answers at once must not fill memory with its answers.
+        let Some(open) = OpenCall::take(&self.open_calls, MAX_CALLS) else { return FULL };
+        let pending = Pending { inbox: self.inbox.clone(), token, open: Some(open) };
         let reply = move |answer: Result<Value, ServiceError>| {
-            drop(open);
-            inbox.reply(token, answer.map_err(|error| error.to_string()));
+            pending.answer(answer.map_err(|error| error.to_string()));
         };
-        match (own, handler) {
-            (Some(answer), _) => reply(answer),
-            (None, Some(handler)) => {
-                handler(&Caller { plugin: self.id.clone() }, request, Box::new(reply));
+        match handler {
+            Some(handler) => {
+                let caller = Caller { plugin: self.id.clone() };
+                let call = || handler(&caller, request, Box::new(reply));
+                // The reply was dropped with it, so the plugin is told.
+                if catch_unwind(AssertUnwindSafe(call)).is_err() {
+                    tracing::error!(plugin = %self.id, service, "the service panicked");
+                }
             }
-            (None, None) => {}
+            None => reply(self.announce(&request)),
         }
         OK
     }
@@ -297,9 +288,9 @@ impl Link {
         let list = request.get("endpoints").cloned().unwrap_or_default();
         let list: Vec<Endpoint> = serde_json::from_value(list)
             .map_err(|error| ServiceError(format!("endpoints: {error}: send [{{\"url\", \"protocol\"}}]")))?;
-        if list.len() > MAX_ENDPOINTS || list.iter().any(|e| e.url.len() + e.protocol.len() > 512) {
+        if list.len() > MAX_ENDPOINTS || list.iter().any(|e| !e.is_presentable()) {
             return Err(ServiceError(format!(
-                "endpoints: at most {MAX_ENDPOINTS} of at most 512 bytes each"
+                "endpoints: at most {MAX_ENDPOINTS} of at most 512 bytes each, without control characters"
             )));
         }
         *lock(&self.endpoints) = list;
@@ -316,14 +307,15 @@ impl Link {
             return Err(INVALID);
         }
         let mut defined = lock(&self.metrics);
-        if let Some(known) = defined.iter().position(|(n, _)| n == name) {
-            return Ok(known as u32);
+        if let Some(known) = defined.iter().position(|(n, ..)| n == name) {
+            return if defined[known].1 == kind { Ok(known as u32) } else { Err(INVALID) };
         }
         if defined.len() >= MAX_METRICS {
             return Err(FULL);
         }
+        kinds::agree(name, kind)?;
         let full = format!("gantry_plugin_{name}");
-        let (plugin, help) = (self.id.to_string(), help.to_owned());
+        let (plugin, help) = (self.id.to_string(), help[..help.floor_char_boundary(MAX_HELP)].to_owned());
         let metric = match kind {
             abi::COUNTER => {
                 metrics::describe_counter!(full.clone(), help);
@@ -339,7 +331,7 @@ impl Link {
             }
             _ => return Err(INVALID),
         };
-        defined.push((name.to_owned(), metric));
+        defined.push((name.to_owned(), kind, metric));
         Ok(defined.len() as u32 - 1)
     }
 
@@ -348,9 +340,9 @@ impl Link {
             return INVALID;
         }
         match lock(&self.metrics).get(id as usize) {
-            Some((_, Metric::Counter(counter))) if value >= 0.0 => counter.increment(value as u64),
-            Some((_, Metric::Gauge(gauge))) => gauge.set(value),
-            Some((_, Metric::Histogram(histogram))) => histogram.record(value),
+            Some((.., Metric::Counter(counter))) if value >= 0.0 => counter.increment(value as u64),
+            Some((.., Metric::Gauge(gauge))) => gauge.set(value),
+            Some((.., Metric::Histogram(histogram))) => histogram.record(value),
             _ => return INVALID,
         }
         OK
@@ -358,9 +350,15 @@ impl Link {
 
     pub(crate) fn health(&self, raw: u32, message: &str) -> Status {
         let Some(level) = level(raw) else { return INVALID };
-        let message = message[..message.floor_char_boundary(1024)].to_owned();
-        *lock(&self.reported) = Some(health::Report { level, message: message.clone() });
-        if self.runtime.health.report(&format!("plugin/{}", self.id), level, message.clone()) {
+        let message = logging::clean(message, 1024);
+        let mut reported = lock(&self.reported);
+        if reported.closed {
+            return GONE;
+        }
+        reported.last = Some(health::Report { level, message: message.clone() });
+        let changed = self.runtime.health.report(&format!("plugin/{}", self.id), level, message.clone());
+        drop(reported);
+        if changed {
             let line = format!("health is {level:?}: {message}");
             let log_level = if level == health::Level::Ok { abi::LOG_DEBUG } else { abi::LOG_WARN };
             self.log(log_level, &line);
@@ -369,11 +367,30 @@ impl Link {
     }
 }
 
-/// Counts a call as open until it is answered or its reply is dropped unanswered.
-struct OpenCall(Arc<AtomicUsize>);
+/// A call on its way: answered once, also by a service that loses it.
+struct Pending {
+    inbox: Arc<Inbox>,
+    token: u64,
+    open: Option<OpenCall>,
+}
 
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+impl Pending {
+    fn answer(mut self, reply: Result<Value, String>) {
+        self.tell(reply);
+    }
+
+    fn tell(&mut self, reply: Result<Value, String>) {
+        if let Some(open) = self.open.take() {
+            self.inbox.reply(self.token, reply, open);
+        }
     }
 }
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.tell(Err("the service gave no answer: see the log of the gateway".to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

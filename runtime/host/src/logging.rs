@@ -47,17 +47,23 @@ pub(crate) fn enabled(level: u32) -> bool {
     }
 }
 
-/// Writes a line. Control characters are escaped, so that a plugin cannot forge lines of others.
-pub(crate) fn write(plugin: &str, level: u32, line: &str) {
-    let cut = line.floor_char_boundary(MAX_LEN);
-    let mut text = String::with_capacity(cut);
-    for c in line[..cut].chars() {
+/// At most `max` bytes of a text, with control characters escaped: no line of others can be forged, no terminal steered.
+pub(crate) fn clean(text: &str, max: usize) -> String {
+    let cut = text.floor_char_boundary(max);
+    let mut out = String::with_capacity(cut);
+    for c in text[..cut].chars() {
         if c.is_control() && c != '\t' {
-            text.extend(c.escape_default());
+            out.extend(c.escape_default());
         } else {
-            text.push(c);
+            out.push(c);
         }
     }
+    out
+}
+
+/// Writes a line.
+pub(crate) fn write(plugin: &str, level: u32, line: &str) {
+    let text = clean(line, MAX_LEN);
     match level {
         gantry_abi::LOG_ERROR => tracing::error!(target: "plugin", plugin, "{text}"),
         gantry_abi::LOG_WARN => tracing::warn!(target: "plugin", plugin, "{text}"),
@@ -70,6 +76,12 @@ pub(crate) fn write(plugin: &str, level: u32, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_long_texts_cut() {
+        assert_eq!(clean("a\nb\x1b[2J\tc", 100), "a\\nb\\u{1b}[2J\tc");
+        assert_eq!(clean("aä", 2), "a");
+    }
 
     #[test]
     fn a_flood_of_lines_is_thinned_and_counted() {

@@ -161,6 +161,6 @@ fn report(id: &str, snapshot: &Snapshot) -> Report {
         endpoints: live.map(|(link, _)| link.endpoints()).unwrap_or_default(),
         messages_dropped: dropped.messages,
         frames_dropped: dropped.frames,
-        frames_kept: live.map_or(0, |(_, context)| context.frames_kept()),
+        frames_kept: live.map_or(0, |(_, context)| context.kept.len()),
     }
 }

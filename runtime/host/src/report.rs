@@ -11,8 +11,6 @@ pub enum RunState {
     Starting,
     /// It works.
     Running,
-    /// It has not returned from an entry and was left behind; a new one may be started.
-    Stuck,
     /// It failed and is started again soon.
     Backoff,
     /// It failed too often: it stays down until its configuration or library changes, or a reload.
@@ -33,6 +31,14 @@ pub struct Endpoint {
     pub protocol: String,
 }
 
+impl Endpoint {
+    /// Whether it is short enough to be shown and cannot steer the terminal that shows it.
+    pub(crate) fn is_presentable(&self) -> bool {
+        self.url.len() + self.protocol.len() <= 512
+            && !self.url.chars().chain(self.protocol.chars()).any(char::is_control)
+    }
+}
+
 /// One instance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -48,7 +54,7 @@ pub struct Report {
     pub state: RunState,
     /// How often it was started again after a failure.
     pub restarts: u64,
-    /// Threads that never came back from an entry and were left behind.
+    /// Threads that did not come back from an entry in time and were left behind.
     pub left_behind: u64,
     /// Its last report, or what the runtime has to say of it.
     pub health: Health,

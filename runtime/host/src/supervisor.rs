@@ -12,6 +12,7 @@ use gantry_core::config::{self, Isolation};
 use gantry_core::health::Level;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -91,7 +92,9 @@ impl Supervisor {
     pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
         loop {
             match inbox.recv_timeout(self.wait()) {
-                Ok(Command::Apply(wanted)) => self.apply(wanted),
+                // A reload that comes during the shutdown must not start anything again.
+                Ok(Command::Apply(wanted)) if self.shutdown.is_none() => self.apply(wanted),
+                Ok(Command::Apply(_)) => {}
                 Ok(Command::Progress(id, generation, progress)) => self.progress(&id, generation, progress),
                 Ok(Command::Ended(id, generation, ended)) => self.ended(&id, generation, ended),
                 Ok(Command::Shutdown(deadline, done)) => {
@@ -216,7 +219,10 @@ impl Supervisor {
         let (commands, name) = (self.commands.clone(), id.to_owned());
         let body = move || {
             let progress = |p| _ = commands.send(Command::Progress(name.clone(), generation, p));
-            let ended = instance::live(birth, progress);
+            // Entries cannot unwind to here; a panic of the host's own must not leave a thread that nobody misses.
+            let life = AssertUnwindSafe(|| instance::live(birth, progress));
+            let ended = catch_unwind(life)
+                .unwrap_or_else(|_| Ended::Panicked("the runtime panicked while it ran it".to_owned()));
             context.close();
             // The supervisor may be gone already, at the end of the process.
             let _ = commands.send(Command::Ended(name.clone(), generation, ended));
@@ -225,6 +231,7 @@ impl Supervisor {
         let spawned = std::thread::Builder::new().name(format!("plugin:{id}")).spawn(body);
         slot.phase = Phase::Starting(Run { generation, link, context, abandoned });
         if let Err(error) = spawned {
+            context.close();
             let next = slot.history.failure();
             self.retry(id, next, format!("no thread for it ({error})"));
         }
@@ -340,7 +347,9 @@ impl Supervisor {
             match what {
                 Due::Retry => self.start_again(&id),
                 Due::Overdue => {
-                    tracing::error!(plugin = %id, "did not return from stop and is left behind");
+                    // It may hang anywhere: the stop is seen only between two entries.
+                    let entry = self.slots.get(&id).and_then(Slot::entry).unwrap_or("its last entry");
+                    tracing::error!(plugin = %id, "did not return from {entry} in time and is left behind");
                     self.leave_behind(&id);
                     self.follow(&id);
                 }
@@ -398,6 +407,16 @@ impl Slot {
             history: History::default(),
             restarts: 0,
             left_behind: 0,
+        }
+    }
+
+    /// The entry that its thread is in.
+    fn entry(&self) -> Option<&'static str> {
+        match &self.phase {
+            Phase::Starting(run) | Phase::Running(run) | Phase::Stopping(run, _) => {
+                run.link.activity.now().map(|(entry, _)| entry)
+            }
+            _ => None,
         }
     }
 

@@ -1,12 +1,15 @@
 //! The host table: C functions that check their arguments and pass them to the instance's [`Link`].
 
+use crate::kept::Retained;
 use crate::link::{Context, Link};
 use crate::logging;
 use gantry_abi::{self as abi, ByteSink, ERROR, FULL, Frame, GONE, INVALID, OK, Slice, Status, UNKNOWN};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
+
+/// The largest request of a call, in bytes: 1024 of them can be open.
+const MAX_REQUEST: usize = 256 * 1024;
 
 /// A table for one instance, valid for the rest of the process.
 pub(crate) fn leak(context: &'static Context) -> &'static abi::Host {
@@ -40,11 +43,23 @@ pub(crate) fn leak(context: &'static Context) -> &'static abi::Host {
 /// # Safety
 /// `ctx` must be null or that of a table made by [`leak`].
 unsafe fn with(ctx: *mut c_void, f: impl FnOnce(&Link) -> Status) -> Status {
+    // SAFETY: the caller vouches for it.
+    let Some(context) = (unsafe { context(ctx) }) else { return INVALID };
+    let run = || {
+        // The link may be gone meanwhile and end here, so that its drop is guarded, too.
+        let Some(link) = context.link() else { return GONE };
+        f(&link)
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(ERROR)
+}
+
+/// What `ctx` points to.
+///
+/// # Safety
+/// `ctx` must be null or that of a table made by [`leak`].
+unsafe fn context(ctx: *mut c_void) -> Option<&'static Context> {
     // SAFETY: the caller vouches for it; contexts are leaked.
-    let context: Option<&'static Context> = unsafe { ctx.cast_const().cast::<Context>().as_ref() };
-    let Some(context) = context else { return INVALID };
-    let Some(link) = context.link() else { return GONE };
-    catch_unwind(AssertUnwindSafe(|| f(&link))).unwrap_or(ERROR)
+    unsafe { ctx.cast_const().cast::<Context>().as_ref() }
 }
 
 /// The text of a slice.
@@ -56,8 +71,11 @@ unsafe fn text<'a>(slice: Slice) -> Option<&'a str> {
     std::str::from_utf8(unsafe { slice.bytes() }).ok()
 }
 
-unsafe extern "C" fn log_enabled(_: *mut c_void, level: u32) -> u32 {
-    u32::from(catch_unwind(|| logging::enabled(level)).unwrap_or(false))
+unsafe extern "C" fn log_enabled(ctx: *mut c_void, level: u32) -> u32 {
+    // SAFETY: the plugin's call: `ctx` is the table's.
+    let context = unsafe { context(ctx) };
+    let enabled = || logging::enabled(level) && context.is_some_and(|context| context.link().is_some());
+    u32::from(catch_unwind(AssertUnwindSafe(enabled)).unwrap_or(false))
 }
 
 unsafe extern "C" fn log(ctx: *mut c_void, level: u32, message: Slice) -> Status {
@@ -135,49 +153,38 @@ unsafe extern "C" fn frames(ctx: *mut c_void, stream: Slice, watch: u32, max_mil
 }
 
 unsafe extern "C" fn frame_retain(ctx: *mut c_void, frame: *const Frame) -> Status {
-    // SAFETY: the plugin's call: `ctx` is the table's; `frame` is that of a running `on_frame` or one that is retained,
-    // so that its handle is an `Arc` that is alive.
+    // SAFETY: the plugin's call: `ctx` is the table's, `frame` is null or a frame's struct.
     unsafe {
-        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref())
-        else {
-            return INVALID;
-        };
-        if frame.handle.is_null() {
-            return INVALID;
-        }
-        if context.link().is_none() {
-            return GONE;
-        }
-        if !context.keep_frame() {
-            return FULL;
-        }
-        Arc::increment_strong_count(frame.handle.cast_const().cast::<gantry_core::frames::Frame>());
+        let (Some(frame), Some(context)) = (frame.as_ref(), context(ctx)) else { return INVALID };
+        with(ctx, |link| match context.kept.retain(frame.handle) {
+            Retained::Kept => OK,
+            Retained::Full => {
+                link.inbox.skipped_frame();
+                FULL
+            }
+            Retained::NotOurs => INVALID,
+        })
     }
-    OK
 }
 
 unsafe extern "C" fn frame_release(ctx: *mut c_void, frame: *const Frame) -> Status {
-    // SAFETY: as above; one release for each retain, so the count that is given back is the plugin's. Also allowed after
-    // the end of the instance.
-    unsafe {
-        let (Some(frame), Some(context)) = (frame.as_ref(), ctx.cast_const().cast::<Context>().as_ref())
-        else {
-            return INVALID;
-        };
-        // One release too many would free memory that others read: refused as long as it can be told.
-        if frame.handle.is_null() || !context.let_frame_go() {
-            return INVALID;
-        }
-        Arc::decrement_strong_count(frame.handle.cast_const().cast::<gantry_core::frames::Frame>());
-    }
-    OK
+    // SAFETY: as above. Also allowed after the end of the instance, so the link is not asked.
+    let (frame, context) = unsafe { (frame.as_ref(), context(ctx)) };
+    let (Some(frame), Some(context)) = (frame, context) else { return INVALID };
+    // The last release gives the memory back to the camera, which is code of others.
+    let release = || if context.kept.release(frame.handle) { OK } else { INVALID };
+    catch_unwind(AssertUnwindSafe(release)).unwrap_or(ERROR)
 }
 
 unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, token: u64) -> Status {
     // SAFETY: as in `log`.
     unsafe {
         let Some(service) = text(service) else { return INVALID };
-        let Ok(request) = serde_json::from_slice(request.bytes()) else { return INVALID };
+        let request = request.bytes();
+        if request.len() > MAX_REQUEST {
+            return INVALID;
+        }
+        let Ok(request) = serde_json::from_slice(request) else { return INVALID };
         with(ctx, |link| link.call(service, request, token))
     }
 }

@@ -145,6 +145,29 @@ fn files_that_others_may_write_are_refused() {
 }
 
 #[test]
+fn a_link_into_a_folder_that_others_may_write_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let open = dir.path().join("open");
+    fs::create_dir(&open).expect("made");
+    fs::copy(faulty(), open.join("door.so")).expect("copied");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("set");
+    let link = dir.path().join("link.so");
+    std::os::unix::fs::symlink(open.join("door.so"), &link).expect("linked");
+    let found = findings(dir.path(), &section(&link.display().to_string(), &json!({})));
+    assert!(found[0].contains("open can be written to by others"), "{found:?}");
+}
+
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let pipe = dir.path().join("pipe.so");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let found = findings(dir.path(), &section(&pipe.display().to_string(), &json!({})));
+    assert_eq!(found, ["pipe.so: is no regular file: name the `.so` file itself"]);
+}
+
+#[test]
 fn only_the_wanted_digest_is_loaded() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut plugin = section(&faulty(), &json!({}));
@@ -173,6 +196,14 @@ fn all_findings_of_a_section_come_at_once() {
     assert_eq!(found[0], "varant: unknown key; did you mean `variant`?");
     assert!(found[1].starts_with("x: unknown key; known are "), "{found:?}");
     assert!(found[2].starts_with("dawdle_ms: invalid type: string"), "{found:?}");
+}
+
+#[test]
+fn a_panic_in_validate_is_a_finding() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let found = findings(dir.path(), &section(&faulty(), &json!({ "panic_in": "validate" })));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("panicked in validate: told to panic ("), "{found:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Bench, compile, faulty, section, sections, until};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 #[test]
 fn only_the_changed_section_restarts() {
@@ -110,4 +111,19 @@ fn the_example_in_c_works() {
         *heard.lock().expect("sound"),
         [("example-c/frames".to_owned(), r#"{"frames":1,"bytes":1000}"#.to_owned())]
     );
+}
+
+#[test]
+fn a_reload_during_the_shutdown_starts_nothing() {
+    let bench = Bench::new();
+    let slow = section(&faulty(), &json!({ "dawdle_in": "stop", "dawdle_ms": 1000 }));
+    let wanted = sections([("slow", slow), ("other", section(&faulty(), &json!({})))]);
+    bench.plugins.apply(&wanted);
+    bench.wait_for("slow", "running");
+    std::thread::scope(|scope| {
+        scope.spawn(|| bench.plugins.shutdown(Instant::now() + Duration::from_secs(20)));
+        bench.wait_for("slow", "stopping");
+        bench.plugins.apply(&wanted);
+    });
+    assert_eq!(bench.plugins.reports(), []);
 }

@@ -64,7 +64,14 @@ unsafe extern "C" fn validate<P: Plugin>(config: Slice, sink: FindingSink, sink_
             }
             if findings.is_empty() { OK } else { INVALID }
         }
-        Err(_) => PANICKED,
+        Err(text) => {
+            if let Some(sink) = sink {
+                let text = format!("panicked in validate: {text}: tell the author of the plugin");
+                // SAFETY: as above.
+                unsafe { sink(sink_ctx, Slice::EMPTY, Slice::new(text.as_bytes())) };
+            }
+            PANICKED
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! gateway's network. The plugin's methods hand over to the worker by channels.
 
 use crate::export::WORKER_PANICKED;
-use crate::{Error, Host, Level, panic};
+use crate::{Error, Health, Host, panic};
 use std::future::Future;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct Worker {
 impl Worker {
     /// Starts a thread (`name`: at most 15 bytes are seen by the system) with a current-thread tokio that runs `main` to
     /// its end. `main` should end soon after [`Stopping::wait`] returns; tasks that it leaves behind are dropped. A panic
-    /// in `main` ends the instance like a panic in one of its methods.
+    /// in `main` ends the instance like a panic in one of its methods; one in a task ends that task only and is logged.
     pub fn spawn<F, Fut>(host: Host, name: &str, main: F) -> Result<Self, Error>
     where
         F: FnOnce(Stopping) -> Fut + Send + 'static,
@@ -46,12 +46,12 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopping) = watch::channel(false);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let result = panic::guard(|| {
-                runtime.block_on(main(Stopping(stopping)));
-                runtime.shutdown_timeout(Duration::from_millis(100));
-            });
-            if let Err(message) = result {
-                host.log(Level::Error, &format!("worker thread panicked: {message}"));
+            panic::tell(host);
+            let result = panic::guard(|| runtime.block_on(main(Stopping(stopping))));
+            // Also after a panic, and not by dropping it: that would wait for blocking tasks for ever.
+            let rest = panic::guard(|| runtime.shutdown_timeout(Duration::from_millis(100)));
+            if let Err(message) = result.and(rest) {
+                host.health(Health::Failed, &format!("worker thread panicked: {message}"));
                 let _ = host.wake_after(Duration::ZERO, WORKER_PANICKED);
             }
         })?;

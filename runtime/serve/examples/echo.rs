@@ -1,13 +1,13 @@
-//! A WebSocket that says what it is told, through the listener, the reader and the writer that plugins use. For
-//! conformance tests: `cargo run --release -p gantry-serve --example echo -- PORT`.
+//! A WebSocket that says what it is told, through the listener and the session that plugins use. For conformance tests:
+//! `cargo run --release -p gantry-serve --example echo -- PORT`.
 
 use gantry_serve::http::{Request, Response};
-use gantry_serve::websocket::{self, Failure, Incoming};
-use gantry_serve::{Connection, Counters, Fanout, Feed, Limits, Listener, Outbox, Segments, Service, pump};
+use gantry_serve::websocket::{self, Client, Handler, Message};
+use gantry_serve::{Connection, Counters, Fanout, Feed, Limits, Listener, Segments, Service};
 use std::sync::Arc;
 use std::time::Duration;
 
-struct Echo(Limits);
+struct Echo(Limits, Arc<Counters>);
 
 struct AsIs;
 
@@ -22,46 +22,31 @@ impl Feed for AsIs {
     }
 }
 
+struct Back(Client<Segments>);
+
+impl Handler for Back {
+    async fn message(&mut self, message: Message) {
+        self.0.send(match message {
+            Message::Text(text) => websocket::text(&text.into()),
+            Message::Binary(bytes) => websocket::binary(&bytes),
+        });
+        // An echo is as fast as its reader.
+        while self.0.is_open() && self.0.waiting() > 8 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl Service for Echo {
     async fn call(&self, mut request: Request, connection: Connection) -> Response {
-        let limits = self.0.clone();
-        match websocket::upgrade(&mut request, &connection, &limits) {
+        let Self(limits, totals) = self;
+        match websocket::upgrade(&mut request, &connection, limits) {
             Err(response) => *response,
             Ok((response, upgrade)) => {
-                tokio::spawn(async move {
-                    let Ok((mut reader, mut writer)) = upgrade.finish().await else { return };
-                    let outbox = Arc::new(Outbox::new(&limits));
-                    let queue = outbox.clone();
-                    let writing = tokio::spawn(async move {
-                        let mut frames = Fanout::default().subscribe();
-                        let _ = pump(&mut writer, &queue, &mut frames, &AsIs, &Counters::default()).await;
-                    });
-                    let last = loop {
-                        let message = match reader
-                            .next(|reply| {
-                                let _ = outbox.push(reply);
-                            })
-                            .await
-                        {
-                            Ok(Incoming::Text(text)) => websocket::text(&text.into()),
-                            Ok(Incoming::Binary(bytes)) => websocket::binary(&bytes),
-                            Ok(Incoming::Close) => continue,
-                            Err(Failure::Gone) => break None,
-                            Err(Failure::Broken(code, why)) => break Some(websocket::close(code, why)),
-                        };
-                        if outbox.push(message).is_err() {
-                            break Some(websocket::close(1008, "too slow"));
-                        }
-                        // An echo is as fast as its reader.
-                        while outbox.len() > 8 {
-                            tokio::task::yield_now().await;
-                        }
-                    };
-                    outbox.close(last);
-                    let _ = writing.await;
-                    let _ = tokio::time::timeout(Duration::from_secs(1), reader.drain()).await;
-                    drop(connection);
-                });
+                let client = Client::new(&connection, limits, totals);
+                let frames = Fanout::default().subscribe();
+                let handler = Back(client.clone());
+                tokio::spawn(websocket::session(upgrade, connection, client, frames, AsIs, handler));
                 response
             }
         }
@@ -74,7 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let limits = Limits { messages_per_second: 1_000_000, queue_bytes: 64 << 20, ..Limits::default() };
     let listener = Listener::bind(([127, 0, 0, 1], port).into(), None, &limits)?;
     println!("listening on {}", listener.address());
-    let stop = std::future::pending();
-    listener.serve(Arc::new(Echo(limits)), stop, Duration::ZERO).await?;
+    let (stop, totals) = (std::future::pending(), listener.counters().clone());
+    listener.serve(Arc::new(Echo(limits, totals)), stop, Duration::ZERO).await?;
     Ok(())
 }

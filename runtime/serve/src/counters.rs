@@ -51,6 +51,8 @@ counters! {
     refused_connections, add_refused_connections;
     /// Connections that failed before their first request: TLS, or too slow.
     failed_handshakes, add_failed_handshakes;
+    /// Polling sessions that made room because they said nothing.
+    evicted_sessions, add_evicted_sessions;
     /// Clients closed because their queue of messages that must arrive was full.
     overflowed_clients, add_overflowed_clients;
 }

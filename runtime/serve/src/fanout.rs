@@ -89,6 +89,12 @@ impl<T: ?Sized> Subscription<T> {
         }
     }
 
+    /// How many messages have been published since the last one taken.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.newest.borrow().sequence - self.seen
+    }
+
     /// The sequence number of the last message taken.
     #[must_use]
     pub fn seen(&self) -> u64 {

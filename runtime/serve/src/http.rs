@@ -142,7 +142,7 @@ pub(crate) async fn read_body_with(
     beat: impl FnMut(),
 ) -> Result<Bytes, BodyError> {
     let read = collect(body, limits, Share::new(connection.budget()), beat);
-    tokio::time::timeout(limits.handshake() * SLOW_BODY, read).await.unwrap_or(Err(BodyError::TooSlow))
+    tokio::time::timeout(slow_body(limits), read).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
 async fn collect(
@@ -209,6 +209,11 @@ pub(crate) async fn serve<S: Service>(
     }
     http.as_mut().graceful_shutdown();
     let _ = http.await;
+}
+
+/// How long a whole body or message may take that keeps coming.
+pub(crate) fn slow_body(limits: &Limits) -> std::time::Duration {
+    limits.handshake() * SLOW_BODY
 }
 
 /// For the tests of this crate and for connections outside a listener.

@@ -6,6 +6,8 @@
 //!                                        └─► socketio::Server     └► pump  ◄─ Outbox, Fanout
 //! ```
 //!
+//! A protocol over plain WebSockets is a [`websocket::Handler`] for each client; [`websocket::session`] does the rest.
+//!
 //! The fan-out keeps three promises, whatever a peer does:
 //! - a message is encoded once per representation and shared by all clients as refcounted bytes ([`Segments`]): a binary
 //!   frame is the camera's own memory up to the socket;

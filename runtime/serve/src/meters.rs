@@ -25,6 +25,7 @@ impl Meters {
             count("rejected_messages", "Messages received and not taken", Counters::rejected_messages),
             count("refused_connections", "Connections beyond the limit", Counters::refused_connections),
             count("failed_handshakes", "Connections without a request", Counters::failed_handshakes),
+            count("evicted_sessions", "Polling sessions that made room", Counters::evicted_sessions),
             count("overflowed_clients", "Clients closed for a full queue", Counters::overflowed_clients),
         ];
         Self { totals, clients: host.gauge("clients", "Clients connected"), counts: Mutex::new(counts) }

@@ -34,6 +34,10 @@ impl Tls {
         let certificates = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| pem("the certificate", &self.certificate, error))?;
+        if certificates.is_empty() {
+            let none = rustls::pki_types::pem::Error::NoItemsFound;
+            return Err(pem("the certificate", &self.certificate, none));
+        }
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| pem("the private key", &self.key, error))?;
         let pair = |why| Error::Pair { certificate: self.certificate.clone(), key: self.key.clone(), why };

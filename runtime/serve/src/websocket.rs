@@ -7,21 +7,18 @@
 
 use crate::http::{self, Request, Response, StatusCode, header};
 use crate::limits::Share;
-use crate::{Connection, Limits, Pulse, ReadHalf, Segments, SegmentsBuilder, Stream, WriteHalf};
-use bytes::{Buf, Bytes, BytesMut};
+use crate::{Connection, Limits, ReadHalf, Segments, SegmentsBuilder, Stream, WriteHalf};
+use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper_util::rt::TokioIo;
-use std::io::{self, Read, Write};
-use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tungstenite::error::{CapacityError, Error as WsError};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use std::io;
 
+mod reader;
+mod session;
+
+pub use reader::Reader;
+pub use session::{Client, Handler, Message, session};
 pub use tungstenite::Utf8Bytes;
-
-/// What a read asks the socket for at first; it grows while the peer fills it.
-const READ_BYTES: usize = 2 << 10;
-const READ_BYTES_MAX: usize = 64 << 10;
 
 /// The header of an unmasked, unfragmented frame.
 fn head(builder: &mut SegmentsBuilder, opcode: u8, len: usize) {
@@ -174,141 +171,9 @@ pub enum Failure {
     Broken(u16, &'static str),
 }
 
-/// The bytes between the socket and tungstenite.
-struct Pipe {
-    incoming: BytesMut,
-    outgoing: Vec<u8>,
-    ended: bool,
-}
-
-impl Read for Pipe {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.incoming.is_empty() {
-            return if self.ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
-        }
-        let n = buf.len().min(self.incoming.len());
-        self.incoming.copy_to_slice(&mut buf[..n]);
-        Ok(n)
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.outgoing.extend_from_slice(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The reading side of a WebSocket.
-pub struct Reader<R> {
-    io: R,
-    pipe: Pipe,
-    context: WebSocketContext,
-    share: Share,
-    step: usize,
-    pulse: Option<Arc<Pulse>>,
-}
-
-impl<R: AsyncRead + Unpin> Reader<R> {
-    fn new(io: R, read: &[u8], limits: &Limits, share: Share) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4 << 10)
-            .write_buffer_size(0)
-            .max_message_size(Some(limits.message_bytes))
-            .max_frame_size(Some(limits.message_bytes));
-        let pipe = Pipe { incoming: read.into(), outgoing: Vec::new(), ended: false };
-        let context = WebSocketContext::new(Role::Server, Some(config));
-        Self { io, pipe, context, share, step: READ_BYTES, pulse: None }
-    }
-
-    /// Lets whatever comes in count as a sign of life, parts of a large message as well.
-    pub fn beat(&mut self, pulse: &Arc<Pulse>) {
-        self.pulse = Some(pulse.clone());
-    }
-
-    /// The next message. `reply` gets prebuilt frames to be sent to the peer. May be dropped and called again.
-    pub async fn next(&mut self, mut reply: impl FnMut(Segments)) -> Result<Incoming, Failure> {
-        loop {
-            let result = self.context.read(&mut self.pipe);
-            if !self.pipe.outgoing.is_empty() {
-                reply(Bytes::from(std::mem::take(&mut self.pipe.outgoing)).into());
-            }
-            match result {
-                Ok(message) => {
-                    self.share.give_back();
-                    match message {
-                        tungstenite::Message::Text(text) => return Ok(Incoming::Text(text)),
-                        tungstenite::Message::Binary(bytes) => return Ok(Incoming::Binary(bytes)),
-                        tungstenite::Message::Close(_) => return Ok(Incoming::Close),
-                        // The answer to a ping is flushed by the next read.
-                        _ => {}
-                    }
-                }
-                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.fill().await?,
-                Err(error) => return Err(failure(&error)),
-            }
-        }
-    }
-
-    /// Reads and forgets until the peer has closed: closing a socket with unread bytes would reset it, and take with it
-    /// what the peer has not read yet. Bounded by the caller in time and here in bytes.
-    pub async fn drain(&mut self) {
-        let mut sink = [0; 4096];
-        for _ in 0..64 {
-            if !matches!(self.io.read(&mut sink).await, Ok(1..)) {
-                return;
-            }
-        }
-    }
-
-    async fn fill(&mut self) -> Result<(), Failure> {
-        self.pipe.incoming.reserve(self.step);
-        let n = match (&mut self.io).take(self.step as u64).read_buf(&mut self.pipe.incoming).await {
-            Ok(0) => {
-                self.pipe.ended = true;
-                return Ok(());
-            }
-            Ok(n) => n,
-            Err(_) => return Err(Failure::Gone),
-        };
-        if let Some(pulse) = &self.pulse {
-            pulse.beat();
-        }
-        if n == self.step {
-            self.step = (self.step * 2).min(READ_BYTES_MAX);
-        } else if n < READ_BYTES && self.step > READ_BYTES {
-            // The large message is over: an idle client keeps a small buffer only.
-            self.step = READ_BYTES;
-            self.pipe.incoming = BytesMut::from(&self.pipe.incoming[..]);
-        }
-        // What is small is not worth the counting; the parts of a large message are shared out.
-        if n >= READ_BYTES && !self.share.take(n) {
-            return Err(Failure::Broken(1013, "too much in flight: try again later"));
-        }
-        Ok(())
-    }
-}
-
-fn failure(error: &WsError) -> Failure {
-    match error {
-        WsError::Capacity(CapacityError::MessageTooLong { .. }) => Failure::Broken(1009, "message too large"),
-        WsError::Capacity(_) => Failure::Broken(1009, "too large"),
-        WsError::Utf8(_) => Failure::Broken(1007, "text is not UTF-8"),
-        WsError::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => Failure::Gone,
-        WsError::Protocol(_) => Failure::Broken(1002, "protocol error"),
-        _ => Failure::Gone,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Failure, Incoming, Reader, binary, close, text};
-    use crate::limits::Share;
-    use crate::{Limits, http};
+    use super::{binary, close, text};
     use bytes::Bytes;
     use proptest::prelude::*;
     use tungstenite::protocol::{Role, WebSocketContext};
@@ -317,26 +182,6 @@ mod tests {
     fn as_client(bytes: &[u8]) -> tungstenite::Message {
         let mut stream = std::io::Cursor::new(bytes.to_vec());
         WebSocketContext::new(Role::Client, None).read(&mut stream).expect("a whole frame")
-    }
-
-    fn reader(bytes: &[u8], limits: &Limits) -> Reader<std::io::Cursor<Vec<u8>>> {
-        let share = Share::new(http::budget(limits));
-        Reader::new(std::io::Cursor::new(bytes.to_vec()), &[], limits, share)
-    }
-
-    /// A masked frame as a client sends it.
-    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![first];
-        match payload.len() {
-            n @ 0..126 => frame.push(0x80 | n as u8),
-            n => {
-                frame.push(0x80 | 127);
-                frame.extend((n as u64).to_be_bytes());
-            }
-        }
-        frame.extend([1, 2, 3, 4]);
-        frame.extend(payload.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(b, m)| b ^ m));
-        frame
     }
 
     proptest! {
@@ -357,58 +202,5 @@ mod tests {
             prop_assert_eq!(u16::from(frame.code), 1008);
             prop_assert!(reason.starts_with(frame.reason.as_str()));
         }
-
-        #[test]
-        fn random_bytes_are_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(async {
-                let mut reader = reader(&bytes, &Limits::default());
-                while reader.next(|_| {}).await.is_ok() {}
-            });
-        }
-    }
-
-    #[tokio::test]
-    async fn fragments_are_joined_and_a_ping_between_them_is_answered() {
-        let bytes =
-            [masked(0x01, b"he"), masked(0x89, b"?"), masked(0x80, b"llo"), masked(0x82, b"\0")].concat();
-        let mut reader = reader(&bytes, &Limits::default());
-        let mut replies = Vec::new();
-        let first = reader.next(|segments| replies.push(segments.to_bytes())).await;
-        assert_eq!(first, Ok(Incoming::Text("hello".into())));
-        assert_eq!(replies, [Bytes::from_static(b"\x8a\x01?")]);
-        assert_eq!(reader.next(|_| {}).await, Ok(Incoming::Binary(Bytes::from_static(b"\0"))));
-        assert_eq!(reader.next(|_| {}).await, Err(Failure::Gone));
-    }
-
-    #[tokio::test]
-    async fn a_close_is_answered_and_reading_goes_on_to_the_end() {
-        let mut reader = reader(&masked(0x88, &[3, 232]), &Limits::default());
-        let mut replies = Vec::new();
-        assert_eq!(reader.next(|s| replies.push(s.to_bytes())).await, Ok(Incoming::Close));
-        assert_eq!(reader.next(|s| replies.push(s.to_bytes())).await, Err(Failure::Gone));
-        assert_eq!(replies, [Bytes::from_static(&[0x88, 2, 3, 232])]);
-    }
-
-    #[tokio::test]
-    async fn what_breaks_the_rules_is_told_with_its_code() {
-        let limits = Limits { message_bytes: 1024, ..Limits::default() };
-        let large = masked(0x82, &[0; 2000]);
-        for (bytes, code) in
-            [(&large[..], 1009), (&masked(0x81, &[0xff, 0xfe])[..], 1007), (&[0x81, 1, b'x'][..], 1002)]
-        {
-            let Err(Failure::Broken(got, _)) = reader(bytes, &limits).next(|_| {}).await else {
-                panic!("expected {code}")
-            };
-            assert_eq!(got, code);
-        }
-    }
-
-    #[tokio::test]
-    async fn messages_larger_than_what_all_may_hold_together_are_refused() {
-        let limits = Limits { incomplete_bytes: 65_536, ..Limits::default() };
-        let bytes = masked(0x82, &vec![0; 300_000]);
-        let failure = reader(&bytes, &limits).next(|_| {}).await;
-        assert_eq!(failure, Err(Failure::Broken(1013, "too much in flight: try again later")));
     }
 }

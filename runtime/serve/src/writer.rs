@@ -33,6 +33,7 @@ where
     W: AsyncWrite + Unpin,
     F: Feed,
 {
+    let mut watches = false;
     loop {
         let segments = match outbox.next() {
             Next::Message(item) => feed.message(&item),
@@ -40,7 +41,8 @@ where
             Next::Frame => match frames.take() {
                 Some((frame, missed)) => {
                     let segments = feed.frame(&frame, frames.seen());
-                    if missed > 0 && segments.is_some() {
+                    watches = segments.is_some();
+                    if missed > 0 && watches {
                         counters.add_skipped_frames(missed);
                     }
                     segments
@@ -56,10 +58,17 @@ where
             },
         };
         let Some(segments) = segments else { continue };
-        tokio::select! {
+        let written = tokio::select! {
             biased;
-            result = segments.write(io, || outbox.pulse().beat()) => result?,
-            () = outbox.given_up() => return Err(io::ErrorKind::TimedOut.into()),
+            result = segments.write(io, || outbox.pulse().beat()) => result,
+            () = outbox.given_up() => Err(io::ErrorKind::TimedOut.into()),
+        };
+        if let Err(error) = written {
+            if watches {
+                // It was stuck until its end, and does not take another frame with which this would be counted.
+                counters.add_skipped_frames(frames.missed());
+            }
+            return Err(error);
         }
         counters.add_sent_bytes(segments.len() as u64);
     }
@@ -209,8 +218,12 @@ mod tests {
         let client = client(&fanout, 1, &Limits::default());
         fanout.publish(Arc::new(text("never read")));
         settle().await;
+        for _ in 0..5 {
+            fanout.publish(Arc::new(text("neither")));
+        }
         client.outbox.close([text("bye")]);
         assert!(client.task.await.unwrap().is_err());
+        assert_eq!(client.counters.skipped_frames(), 5, "what it missed is counted at its end");
     }
 
     #[tokio::test]

@@ -90,6 +90,12 @@ fn tls_files_that_are_none_say_which_and_why() {
     let error = |tls: &Tls| tls.load().expect_err("it is wrong").to_string();
     let missing = Tls { certificate: "/nowhere/cert.pem".into(), ..one.tls.clone() };
     assert!(error(&missing).starts_with("cannot read the certificate /nowhere/cert.pem: "));
+    let empty = Tls { certificate: one.tls.key.clone(), ..one.tls.clone() };
+    let text = error(&empty);
+    assert!(
+        text.starts_with("cannot read the certificate ") && text.contains("there is none in it"),
+        "{text}"
+    );
     let swapped = Tls { certificate: one.tls.key.clone(), key: one.tls.certificate.clone() };
     assert!(error(&swapped).contains("there is none in it"), "{}", error(&swapped));
     let mixed = Tls { certificate: one.tls.certificate.clone(), key: other.tls.key.clone() };

@@ -82,7 +82,16 @@ pub struct Host {
     plugin: &'static abi::Plugin,
     instance: *mut c_void,
     sequence: u64,
+    life: Life,
     panicked: bool,
+}
+
+/// How far an instance came: what is called at its end depends on it.
+#[derive(Clone, Copy, PartialEq)]
+enum Life {
+    None,
+    Created,
+    Started,
 }
 
 impl Host {
@@ -100,7 +109,8 @@ impl Host {
         // A host table is promised to be valid for the rest of the process, so it is leaked, as the runtime does.
         let shared: &'static Shared = Box::leak(Box::new(Shared(Mutex::default())));
         let table: &'static abi::Host = Box::leak(Box::new(table::of(shared)));
-        let mut host = Self { shared, plugin, instance: std::ptr::null_mut(), sequence: 0, panicked: false };
+        let instance = std::ptr::null_mut();
+        let mut host = Self { shared, plugin, instance, sequence: 0, life: Life::None, panicked: false };
         prepare(&mut host);
         let json = config.to_string();
         if let Some(create) = plugin.create {
@@ -109,11 +119,13 @@ impl Host {
             let status = unsafe { create(table, id, json, &raw mut host.instance) };
             host.settle(status)?;
         }
+        host.life = Life::Created;
         if let Some(start) = plugin.start {
             // SAFETY: the instance was made above and nothing else runs.
             let status = unsafe { start(host.instance) };
             host.settle(status)?;
         }
+        host.life = Life::Started;
         host.run();
         Ok(host)
     }
@@ -137,6 +149,10 @@ impl Host {
         out
     }
 
+    fn listens(&self) -> bool {
+        self.life == Life::Started && !self.panicked
+    }
+
     fn settle(&mut self, status: Status) -> Result<(), String> {
         if status == OK {
             return Ok(());
@@ -148,7 +164,8 @@ impl Host {
 
     /// Tells the plugin what waits for it.
     fn run(&mut self) {
-        loop {
+        // Before it has started nothing is told to an instance, after a panic neither.
+        while self.listens() {
             let event = self.shared.lock().events.pop_front();
             let status = match event {
                 None => return,
@@ -177,7 +194,7 @@ impl Host {
 
     /// Gives the plugin a JPEG frame if it watches the stream. Returns whether it does.
     pub fn frame(&mut self, stream: &str, width: u32, height: u32, jpeg: &[u8]) -> bool {
-        if !self.shared.lock().watched.contains_key(stream) {
+        if !self.listens() || !self.shared.lock().watched.contains_key(stream) {
             return false;
         }
         self.sequence += 1;
@@ -207,7 +224,8 @@ impl Host {
 
     /// Gives the plugin a message if it subscribed to the topic. Returns whether it did.
     pub fn message(&mut self, topic: &str, payload: &[u8]) -> bool {
-        let wanted = self.shared.lock().subscriptions.iter().any(|f| table::matches(f, topic));
+        let wanted =
+            self.listens() && self.shared.lock().subscriptions.iter().any(|f| table::matches(f, topic));
         if wanted && let Some(on_message) = self.plugin.on_message {
             // SAFETY: the instance is alive and nothing else runs; the slices outlive the call.
             let status =
@@ -229,9 +247,7 @@ impl Host {
                 record.events.push_back(Event::State(key.to_owned(), value, revision));
             }
         }
-        if !self.instance.is_null() {
-            self.run();
-        }
+        self.run();
     }
 
     /// Offers a service that the plugin can call; the answer is given after the running entry has returned.
@@ -241,7 +257,8 @@ impl Host {
 
     /// Lets time pass; wakes that are due are delivered in their order.
     pub fn advance(&mut self, by: Duration) {
-        let until = self.shared.lock().now_ms + u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        let until = self.shared.lock().now_ms.saturating_add(by);
         loop {
             let token = {
                 let mut record = self.shared.lock();
@@ -258,7 +275,9 @@ impl Host {
                     }
                 }
             };
-            if let Some(on_wake) = self.plugin.on_wake {
+            if self.listens()
+                && let Some(on_wake) = self.plugin.on_wake
+            {
                 // SAFETY: the instance is alive and nothing else runs.
                 let status = unsafe { on_wake(self.instance, token) };
                 let _ = self.settle(status);
@@ -328,14 +347,15 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        if !self.panicked
-            && !self.instance.is_null()
+        if self.listens()
             && let Some(stop) = self.plugin.stop
         {
             // SAFETY: the instance is alive and nothing else runs.
             unsafe { stop(self.instance) };
         }
-        if let Some(destroy) = self.plugin.destroy {
+        if self.life != Life::None
+            && let Some(destroy) = self.plugin.destroy
+        {
             // SAFETY: this is the one `destroy`.
             unsafe { destroy(self.instance) };
         }

@@ -6,7 +6,12 @@ use serde_json::Value;
 use std::ffi::c_void;
 use std::sync::Arc;
 
+// The limits of the runtime, so that a test fails where a gateway would refuse.
 const MAX_KEPT: usize = 32;
+const MAX_FILTERS: usize = 64;
+const MAX_NAME: usize = 256;
+const MAX_PAYLOAD: usize = 64 * 1024;
+const MAX_REQUEST: usize = 256 * 1024;
 
 pub(super) fn of(shared: &'static Shared) -> abi::Host {
     abi::Host {
@@ -46,6 +51,24 @@ pub(super) fn matches(filter: &str, name: &str) -> bool {
         }
     }
     names.next().is_none()
+}
+
+fn is_text(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control)
+}
+
+fn is_name(name: &str) -> bool {
+    is_text(name) && !name.contains(['+', '#'])
+}
+
+fn is_filter(filter: &str) -> bool {
+    let mut levels = filter.split('/').peekable();
+    let mut good = is_text(filter);
+    while let Some(level) = levels.next() {
+        let wild = level.contains(['+', '#']);
+        good &= !wild || (level.len() == 1 && (level == "+" || levels.peek().is_none()));
+    }
+    good
 }
 
 /// Runs `f` on the record of a live instance.
@@ -110,6 +133,15 @@ unsafe extern "C" fn state_watch(ctx: *mut c_void, filter: Slice) -> Status {
     unsafe {
         let Some(filter) = text(filter) else { return INVALID };
         with(ctx, |record| {
+            if !is_filter(&filter) {
+                return INVALID;
+            }
+            if record.state_filters.contains(&filter) {
+                return OK;
+            }
+            if record.state_filters.len() >= MAX_FILTERS {
+                return FULL;
+            }
             for (key, (value, revision)) in &record.state {
                 if matches(&filter, key) {
                     record.events.push_back(Event::State(key.clone(), value.clone(), *revision));
@@ -125,7 +157,11 @@ unsafe extern "C" fn publish(ctx: *mut c_void, topic: Slice, payload: Slice) -> 
     // SAFETY: as in `log`.
     unsafe {
         let Some(topic) = text(topic) else { return INVALID };
-        let payload = payload.bytes().to_vec();
+        let payload = payload.bytes();
+        if !is_name(&topic) || payload.len() > MAX_PAYLOAD {
+            return INVALID;
+        }
+        let payload = payload.to_vec();
         with(ctx, |record| {
             record.published.push((topic, payload));
             OK
@@ -138,6 +174,15 @@ unsafe extern "C" fn subscribe(ctx: *mut c_void, filter: Slice) -> Status {
     unsafe {
         let Some(filter) = text(filter) else { return INVALID };
         with(ctx, |record| {
+            if !is_filter(&filter) {
+                return INVALID;
+            }
+            if record.subscriptions.contains(&filter) {
+                return OK;
+            }
+            if record.subscriptions.len() >= MAX_FILTERS {
+                return FULL;
+            }
             record.subscriptions.push(filter);
             OK
         })
@@ -160,13 +205,14 @@ unsafe extern "C" fn frames(ctx: *mut c_void, stream: Slice, watch: u32, max_mil
     // SAFETY: as in `log`.
     unsafe {
         let Some(stream) = text(stream) else { return INVALID };
-        with(ctx, |record| {
-            if watch == 0 {
-                record.watched.remove(&stream);
-            } else {
+        with(ctx, |record| match watch {
+            0 if record.watched.remove(&stream).is_some() => OK,
+            0 => UNKNOWN,
+            1 if is_name(&stream) => {
                 record.watched.insert(stream, max_millihertz);
+                OK
             }
-            OK
+            _ => INVALID,
         })
     }
 }
@@ -190,7 +236,11 @@ unsafe extern "C" fn frame_release(ctx: *mut c_void, frame: *const Frame) -> Sta
     // SAFETY: one release for each retain, so the count is the plugin's; also after the end of the instance.
     unsafe {
         let shared: &'static Shared = &*ctx.cast_const().cast::<Shared>();
-        shared.lock().kept -= 1;
+        let mut record = shared.lock();
+        // More releases than retains: the frame may be gone already.
+        let Some(kept) = record.kept.checked_sub(1) else { return INVALID };
+        record.kept = kept;
+        drop(record);
         Arc::decrement_strong_count((*frame).handle.cast_const().cast::<Picture>());
     }
     OK
@@ -200,7 +250,11 @@ unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, toke
     // SAFETY: as in `log`.
     unsafe {
         let Some(service) = text(service) else { return INVALID };
-        let Ok(request) = serde_json::from_slice::<Value>(request.bytes()) else { return INVALID };
+        let request = request.bytes();
+        if request.len() > MAX_REQUEST {
+            return INVALID;
+        }
+        let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
         with(ctx, |record| {
             record.calls.push((service.clone(), request.clone()));
             let Some(handler) = record.services.get(&service) else { return UNKNOWN };
@@ -231,7 +285,14 @@ unsafe extern "C" fn metric_define(
     unsafe {
         let Some(name) = text(name) else { return INVALID };
         with(ctx, |record| {
+            let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            if name.is_empty() || name.len() > 64 || !name.bytes().all(good) {
+                return INVALID;
+            }
             let known = record.metrics.iter().position(|(n, ..)| *n == name);
+            if known.is_some_and(|known| record.metrics[known].1 != kind) {
+                return INVALID;
+            }
             let index = known.unwrap_or_else(|| {
                 record.metrics.push((name, kind, 0.0));
                 record.metrics.len() - 1

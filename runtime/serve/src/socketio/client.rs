@@ -7,6 +7,7 @@ use super::request::Query;
 use super::server::Inner;
 use super::session::{Effect, Reason, Session};
 use super::{Event, Version};
+use crate::limits::Budget;
 use crate::{Counters, Feed, Full, Outbox, Segments, lock, websocket};
 use bytes::Bytes;
 use serde::Serialize;
@@ -46,6 +47,8 @@ pub(super) struct Client {
     /// How many frames had been published when the client joined: it gets those after.
     joined_at: AtomicU64,
     format: AtomicU8,
+    /// How many requests of it are being answered, and when the last one was.
+    requests: Mutex<(usize, Instant)>,
     ended: AtomicBool,
     ended_at: Mutex<Option<Instant>>,
     server: Weak<Inner>,
@@ -59,18 +62,30 @@ pub(super) struct Arrival {
     pub(super) query: Query,
     pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
+    pub(super) budget: Arc<Budget>,
+}
+
+/// A request that is being answered.
+pub(super) struct Visit(Arc<Client>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut requests = lock(&self.0.requests);
+        *requests = (requests.0 - 1, Instant::now());
+    }
 }
 
 impl Client {
     /// A client whose session has begun; what that does is to be [`apply`](Self::apply)-ed once it can be found.
     pub(super) fn new(arrival: Arrival, inner: &Arc<Inner>) -> (Arc<Self>, Vec<Effect>) {
-        let Arrival { sid, socket_id, version, query, peer, transport } = arrival;
+        let Arrival { sid, socket_id, version, query, peer, transport, budget } = arrival;
         let mut effects = Vec::new();
         let session = Session::new(
             version,
             socket_id.clone(),
             &inner.settings,
             &inner.limits,
+            budget,
             Instant::now(),
             &mut effects,
         );
@@ -89,6 +104,7 @@ impl Client {
             transport: Mutex::new(transport),
             joined_at: AtomicU64::new(OUTSIDE),
             format: AtomicU8::new(0),
+            requests: Mutex::new((0, Instant::now())),
             ended: AtomicBool::new(false),
             ended_at: Mutex::new(None),
             server: Arc::downgrade(inner),
@@ -110,6 +126,27 @@ impl Client {
         drop(transport);
         self.kick.notify_waiters();
         changes
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// To be kept while a request of the client is being answered.
+    pub(super) fn visit(self: &Arc<Self>) -> Visit {
+        lock(&self.requests).0 += 1;
+        Visit(self.clone())
+    }
+
+    /// Since when a client that polls has not been asking or telling anything; `None` when it is, or has a WebSocket.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        let (requests, since) = *lock(&self.requests);
+        (requests == 0 && self.transport() == Transport::Polling).then_some(since)
+    }
+
+    /// How many of `missed` frames came after the client had joined, when it now gets the one of `sequence`.
+    pub(super) fn skipped(&self, missed: u64, sequence: u64) -> u64 {
+        missed.min(sequence.saturating_sub(self.joined_at.load(Relaxed).saturating_add(1)))
     }
 
     pub(super) fn ended(&self) -> Option<Instant> {

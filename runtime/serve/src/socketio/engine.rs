@@ -22,6 +22,9 @@ pub const SEPARATOR: u8 = 0x1e;
 /// The most packets that are taken from one payload; the rest is dropped.
 const MAX_PACKETS: usize = 4096;
 
+/// The longest text of a ping.
+const MAX_PING: usize = 125;
+
 /// A packet that has come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet<'a> {
@@ -29,7 +32,8 @@ pub enum Packet<'a> {
     Open,
     /// The transport ends.
     Close,
-    /// Is the other side there? From version 3 clients, and as `2probe` before an upgrade.
+    /// Is the other side there? From version 3 clients, and as `2probe` before an upgrade. What it says is sent back, so
+    /// it is short, as that of a WebSocket's ping.
     Ping(&'a str),
     /// The answer to a ping.
     Pong(&'a str),
@@ -55,6 +59,7 @@ pub fn decode_text(text: &str, version: Version) -> Result<Packet<'_>, Malformed
     Ok(match kind {
         '0' => Packet::Open,
         '1' => Packet::Close,
+        '2' if rest.len() > MAX_PING => return Err(Malformed("ping: too long")),
         '2' => Packet::Ping(rest),
         '3' => Packet::Pong(rest),
         '4' => Packet::Message(rest),
@@ -85,12 +90,22 @@ pub fn decode_binary(bytes: Bytes, version: Version) -> Result<Packet<'static>, 
 /// `binary` tells that version 3 sent it as `application/octet-stream`.
 #[must_use]
 pub fn decode_payload(body: &Bytes, version: Version, binary: bool) -> Payload<'_> {
-    Payload { body, at: 0, version, binary: binary && version == Version::V3, left: MAX_PACKETS }
+    let text = match (version, binary) {
+        // Looked through once, and not again for each of thousands of packets.
+        (Version::V3, false) => match std::str::from_utf8(body) {
+            Ok(text) => text,
+            Err(error) => std::str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+        },
+        _ => "",
+    };
+    Payload { body, text, at: 0, version, binary: binary && version == Version::V3, left: MAX_PACKETS }
 }
 
 /// See [`decode_payload`].
 pub struct Payload<'a> {
     body: &'a Bytes,
+    /// Version 3: as much of the body as is text.
+    text: &'a str,
     at: usize,
     version: Version,
     binary: bool,
@@ -115,7 +130,10 @@ impl<'a> Payload<'a> {
     }
 
     fn counted(&mut self) -> Result<Packet<'a>, Malformed> {
-        let Ok(rest) = std::str::from_utf8(&self.body[self.at..]) else { return self.lost("UTF-8") };
+        // Packets end where characters do, so there is always a rest; it is empty where the text is broken.
+        let Some(rest) = self.text.get(self.at..).filter(|rest| !rest.is_empty()) else {
+            return self.lost("UTF-8");
+        };
         let Some((digits, rest)) = rest.split_once(':') else { return self.lost("length") };
         let Some(units) = number(digits) else { return self.lost("length") };
         let Some(len) = utf16_prefix(rest, units) else { return self.lost("length") };
@@ -142,7 +160,8 @@ impl<'a> Payload<'a> {
                 let text = std::str::from_utf8(&self.body[start..stop]).map_err(|_| Malformed("UTF-8"))?;
                 decode_text(text, Version::V3)
             }
-            1 => decode_binary(self.body.slice(start..stop), Version::V3),
+            // A copy: a small attachment that waits for others must not keep the whole body.
+            1 => decode_binary(Bytes::copy_from_slice(&self.body[start..stop]), Version::V3),
             _ => self.lost("payload"),
         }
     }
@@ -282,6 +301,19 @@ mod tests {
         );
         assert_eq!(payload("2:4🦀".as_bytes(), Version::V3, false), [Err(Malformed("length"))]);
         assert_eq!(payload(b"99999999999999999999:4", Version::V3, false), [Err(Malformed("length"))]);
+    }
+
+    #[test]
+    fn text_before_bytes_that_are_none_is_read() {
+        let packets = payload(b"2:4a2:4b\xff2:4c", Version::V3, false);
+        let text = |text| Ok(Packet::Message(text));
+        assert_eq!(packets, [text("a"), text("b"), Err(Malformed("UTF-8"))]);
+    }
+
+    #[test]
+    fn a_ping_is_short_because_it_is_sent_back() {
+        assert!(decode_text(&format!("2{}", "x".repeat(125)), Version::V4).is_ok());
+        assert!(decode_text(&format!("2{}", "x".repeat(126)), Version::V4).is_err());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub mod packet;
 mod request;
 mod server;
 pub mod session;
+mod table;
+mod upgrade;
 
 pub use client::Socket;
 pub use engine::Version;

@@ -2,20 +2,18 @@
 
 use super::Event;
 use super::answer::{REPLY_PACKETS, allow_origin, bad, noop, refuse, reply, take};
-use super::client::{Arrival, Auth, Client, OverWebSocket, Socket, Transport, open};
-use super::engine::{Version, decode_binary, decode_payload, decode_text};
+use super::client::{Arrival, Auth, Client, Socket, Transport, open};
+use super::engine::{Version, decode_payload};
 use super::message::{Outgoing, Volatile};
 use super::request::Query;
 use super::session::{Reason, Settings};
+use super::table::{Place, Table};
 use crate::http::{self, Method, Request, Response, StatusCode, header};
-use crate::websocket::{self, Failure, Incoming, Reader};
-use crate::{Connection, Counters, Fanout, Limits, Origins, ReadHalf, WriteHalf, lock, pump};
+use crate::{Connection, Counters, Fanout, Limits, Origins, websocket};
 use base64::Engine as _;
-use bytes::Bytes;
 use hyper::header::HeaderValue;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long a polling session that has ended waits for the poll that fetches its last words.
@@ -49,18 +47,17 @@ pub(super) struct Inner {
     /// How many clients are in the namespace.
     pub(super) joined: AtomicUsize,
     origins: Origins,
-    clients: Mutex<HashMap<String, Arc<Client>>>,
+    clients: Table,
     stopping: AtomicBool,
 }
 
 impl Inner {
     pub(super) fn forget(&self, client: &Client) {
-        lock(&self.clients).remove(&client.sid);
+        self.clients.remove(client);
     }
 
     fn sweep(&self, now: Instant) {
-        let clients: Vec<_> = lock(&self.clients).values().cloned().collect();
-        for client in clients {
+        for client in self.clients.all() {
             match client.ended() {
                 None => client.tick(now),
                 Some(since) if now >= since + LAST_POLL => self.forget(&client),
@@ -73,7 +70,7 @@ impl Inner {
 /// A Socket.IO endpoint at `/socket.io/`. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl Server {
@@ -95,7 +92,7 @@ impl Server {
             frames: Fanout::default(),
             joined: AtomicUsize::new(0),
             origins: origins.clone(),
-            clients: Mutex::new(HashMap::new()),
+            clients: Table::default(),
             stopping: AtomicBool::new(false),
         });
         let weak = Arc::downgrade(&inner);
@@ -136,8 +133,7 @@ impl Server {
     /// Ends every session in a way after which clients come back by themselves, and takes no new ones.
     pub fn shutdown(&self) {
         self.inner.stopping.store(true, Relaxed);
-        let clients: Vec<_> = lock(&self.inner.clients).values().cloned().collect();
-        clients.iter().for_each(|client| client.end(Reason::Shutdown));
+        self.inner.clients.all().iter().for_each(|client| client.end(Reason::Shutdown));
     }
 
     /// Answers a request for this endpoint.
@@ -167,6 +163,9 @@ impl Server {
     }
 
     async fn route(&self, request: Request, connection: &Connection) -> Response {
+        if Query::is_too_long(request.uri().query()) {
+            return refuse(StatusCode::URI_TOO_LONG, 3, "the query is longer than 8 KiB or 64 values");
+        }
         let query = Query::parse(request.uri().query());
         let upgrade = websocket::is_upgrade(&request);
         let websocket = match query.get("transport") {
@@ -183,9 +182,10 @@ impl Server {
         let Some(sid) = query.get("sid") else {
             return self.handshake(request, query, websocket, connection);
         };
-        let Some(client) = lock(&self.inner.clients).get(sid).cloned() else {
+        let Some(client) = self.inner.clients.get(sid) else {
             return bad(1, "Session ID unknown");
         };
+        let _visit = client.visit();
         match (websocket, request.method()) {
             (true, _) => self.upgrade(request, client, connection),
             (false, _) if client.transport() == Transport::WebSocket => bad(3, "Bad request"),
@@ -212,11 +212,20 @@ impl Server {
             Some("3") | None => Version::V3,
             Some(_) => return bad(5, "Unsupported protocol version"),
         };
-        let full = lock(&self.inner.clients).len() >= self.inner.limits.connections;
-        if full || self.inner.stopping.load(Relaxed) {
-            self.inner.counters.add_refused_connections(u64::from(full));
-            let why = if full { "too many sessions: try again later" } else { "the server stops" };
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, 3, why);
+        if self.inner.stopping.load(Relaxed) {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, 3, "the server stops");
+        }
+        match self.inner.clients.place(self.inner.limits.connections, connection.peer().ip(), Instant::now())
+        {
+            Place::Free => {}
+            Place::Of(silent) => {
+                self.inner.counters.add_evicted_sessions(1);
+                silent.end(Reason::MadeRoom);
+            }
+            Place::None => {
+                self.inner.counters.add_refused_connections(1);
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, 3, "too many sessions: try again later");
+            }
         }
         let (Some(sid), Some(socket_id)) = (random_id(), random_id()) else {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, 3, "the system gives no random numbers");
@@ -224,7 +233,8 @@ impl Server {
         // Version 3 clients go by the id of their session.
         let socket_id = if version == Version::V3 { sid.clone() } else { socket_id };
         let transport = if websocket { Transport::WebSocket } else { Transport::Polling };
-        let arrival = Arrival { sid, socket_id, version, query, peer: connection.peer(), transport };
+        let (peer, budget) = (connection.peer(), connection.budget());
+        let arrival = Arrival { sid, socket_id, version, query, peer, transport, budget };
         if !websocket {
             let client = self.begin(arrival);
             return reply(&client, &[], &take(&client));
@@ -249,7 +259,7 @@ impl Server {
     /// Makes a client and queues what it is told first.
     fn begin(&self, arrival: Arrival) -> Arc<Client> {
         let (client, effects) = Client::new(arrival, &self.inner);
-        lock(&self.inner.clients).insert(client.sid.clone(), client.clone());
+        self.inner.clients.insert(&client);
         client.send(Outgoing::text(open(&client, &self.inner)));
         client.apply(effects);
         if self.inner.stopping.load(Relaxed) {
@@ -268,6 +278,8 @@ impl Server {
             let mut kicked = std::pin::pin!(client.kick.notified());
             kicked.as_mut().enable();
             if client.turn.load(Relaxed) != turn {
+                // What woke this one was meant for the one that waits now.
+                client.outbox.wake();
                 return noop(client.version);
             }
             let mut messages = take(client);
@@ -279,7 +291,7 @@ impl Server {
             {
                 client.polled.store(frames.seen(), Relaxed);
                 if client.select(&*newest, frames.seen()).is_some() {
-                    client.counters.add_skipped_frames(missed);
+                    client.counters.add_skipped_frames(client.skipped(missed, frames.seen()));
                     frame = Some(newest);
                 }
             }
@@ -322,103 +334,6 @@ impl Server {
         let mut response = http::response(StatusCode::OK, "text/html", "ok");
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
-    }
-
-    /// Tries a WebSocket for a client that polls.
-    fn upgrade(&self, mut request: Request, client: Arc<Client>, connection: &Connection) -> Response {
-        if client.transport() != Transport::Polling || client.ended().is_some() {
-            return bad(3, "Bad request");
-        }
-        match websocket::upgrade(&mut request, connection, &self.inner.limits) {
-            Err(response) => *response,
-            Ok((response, upgrade)) => {
-                let (server, connection) = (self.clone(), connection.clone());
-                tokio::spawn(async move {
-                    let wait = server.inner.settings.upgrade_timeout;
-                    let probed = tokio::time::timeout(wait, async {
-                        let (mut reader, mut writer) = upgrade.finish().await.ok()?;
-                        probe(&client, &mut reader, &mut writer).await.then_some((reader, writer))
-                    });
-                    match probed.await {
-                        Ok(Some((reader, writer))) => server.run(client, reader, writer, connection).await,
-                        // It goes on polling.
-                        _ => drop(client.switch(Transport::Upgrading, Transport::Polling)),
-                    }
-                });
-                response
-            }
-        }
-    }
-
-    /// Carries a session over a WebSocket to its end.
-    async fn run(
-        &self,
-        client: Arc<Client>,
-        mut reader: Reader<ReadHalf>,
-        mut writer: WriteHalf,
-        connection: Connection,
-    ) {
-        reader.beat(client.outbox.pulse());
-        let mut frames = self.inner.frames.subscribe();
-        let feed = OverWebSocket(client.clone());
-        let writing = tokio::spawn(async move {
-            let client = &feed.0;
-            if pump(&mut writer, &client.outbox, &mut frames, &feed, &client.counters).await.is_err() {
-                client.end(Reason::TransportClosed);
-            }
-        });
-        let mut reason = Reason::TransportClosed;
-        loop {
-            let next = tokio::select! {
-                biased;
-                next = reader.next(|control| client.send(Outgoing::Control(control))) => next,
-                () = client.outbox.given_up() => break,
-            };
-            match next {
-                Ok(Incoming::Text(text)) => client.receive(decode_text(&text, client.version)),
-                Ok(Incoming::Binary(bytes)) => client.receive(decode_binary(bytes, client.version)),
-                // The answer to it is queued by the next read.
-                Ok(Incoming::Close) => reason = Reason::ClientLeft,
-                Err(Failure::Gone) => break client.end(reason),
-                Err(Failure::Broken(code, why)) => {
-                    client.counters.add_rejected_messages(1);
-                    break client.end_with(Reason::TransportClosed, Some(websocket::close(code, why)));
-                }
-            }
-        }
-        tokio::select! {
-            _ = writing => {}
-            () = client.outbox.given_up() => {}
-        }
-        let _ = tokio::time::timeout(Duration::from_secs(1), reader.drain()).await;
-        // Until here it counted as a connection.
-        drop(connection);
-    }
-}
-
-/// The dialogue before an upgrade. `true` once the client has changed over.
-async fn probe(client: &Arc<Client>, reader: &mut Reader<ReadHalf>, writer: &mut WriteHalf) -> bool {
-    loop {
-        let mut replies = Vec::new();
-        let next = reader.next(|control| replies.push(control)).await;
-        match next {
-            Ok(Incoming::Text(text)) if text.as_str() == "2probe" => {
-                if !client.switch(Transport::Polling, Transport::Upgrading) {
-                    return false;
-                }
-                replies.push(websocket::text(&Bytes::from_static(b"3probe")));
-            }
-            Ok(Incoming::Text(text)) if text.as_str() == "5" => {
-                return client.switch(Transport::Upgrading, Transport::WebSocket);
-            }
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-        for segments in replies {
-            if segments.write(writer, || {}).await.is_err() {
-                return false;
-            }
-        }
     }
 }
 

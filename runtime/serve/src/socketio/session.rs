@@ -2,8 +2,10 @@
 
 use super::engine::{Packet, Version};
 use super::packet::{self, Event, RawValue};
+use crate::limits::{Budget, Share};
 use crate::{Limits, RateLimit};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The times of the protocol.
@@ -45,6 +47,8 @@ pub enum Reason {
     NeverJoined,
     /// The client did not take what must arrive.
     TooSlow,
+    /// The client was neither polling nor posting when others needed its place.
+    MadeRoom,
     /// The plugin ended it.
     ServerLeft,
     /// The server stops.
@@ -59,6 +63,7 @@ impl std::fmt::Display for Reason {
             Self::PingTimeout => "the client did not answer a ping",
             Self::NeverJoined => "the client did not join in time",
             Self::TooSlow => "the client did not take what must arrive",
+            Self::MadeRoom => "it said nothing while others needed its place",
             Self::ServerLeft => "the server ended it",
             Self::Shutdown => "the server stops",
         })
@@ -91,6 +96,22 @@ struct Partial {
     event: Option<Event>,
     missing: usize,
     bytes: usize,
+    /// What it has taken of what all clients together may hold.
+    share: Share,
+    since: Instant,
+}
+
+impl Partial {
+    /// Takes more, or gives up its event.
+    fn hold(&mut self, bytes: usize, max_bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let fits = self.event.is_none() || (self.bytes <= max_bytes && self.share.take(bytes));
+        if !fits {
+            self.event = None;
+            self.share.give_back();
+        }
+        fits
+    }
 }
 
 /// The protocol state of one client.
@@ -98,6 +119,9 @@ pub struct Session {
     version: Version,
     settings: Settings,
     max_bytes: usize,
+    /// How long an event may wait for its attachments.
+    patience: Duration,
+    budget: Arc<Budget>,
     socket_id: String,
     joined: bool,
     /// Since when the client is outside of the namespace.
@@ -119,13 +143,15 @@ enum Ping {
 }
 
 impl Session {
-    /// A session that begins now. Version 3 clients are in the namespace at once.
+    /// A session that begins now. Version 3 clients are in the namespace at once. `budget` is what events that wait for
+    /// their attachments may hold, of all sessions together.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         version: Version,
         socket_id: String,
         settings: &Settings,
         limits: &Limits,
+        budget: Arc<Budget>,
         now: Instant,
         out: &mut Vec<Effect>,
     ) -> Self {
@@ -134,6 +160,8 @@ impl Session {
             version,
             settings: settings.clone(),
             max_bytes: limits.message_bytes,
+            patience: crate::http::slow_body(limits),
+            budget,
             socket_id,
             joined: false,
             outside: now,
@@ -196,8 +224,11 @@ impl Session {
                     (0, true) => out.push(Effect::Event(event)),
                     (0, false) => {}
                     (missing, _) => {
-                        let bytes = text.len();
-                        self.partial = Some(Partial { event: wanted.then_some(event), missing, bytes });
+                        let mut partial = self.partial(wanted.then_some(event), missing, now);
+                        if !partial.hold(text.len(), self.max_bytes) {
+                            out.push(Effect::Rejected);
+                        }
+                        self.partial = Some(partial);
                     }
                 }
             }
@@ -205,7 +236,7 @@ impl Session {
                 // We never ask for one.
                 out.push(Effect::Rejected);
                 if attachments > 0 {
-                    self.partial = Some(Partial { event: None, missing: attachments, bytes: 0 });
+                    self.partial = Some(self.partial(None, attachments, now));
                 }
             }
             _ if !allowed => out.push(Effect::Rejected),
@@ -217,6 +248,10 @@ impl Session {
             }
             packet::Packet::Disconnect { .. } => out.push(Effect::Rejected),
         }
+    }
+
+    fn partial(&self, event: Option<Event>, missing: usize, now: Instant) -> Partial {
+        Partial { event, missing, bytes: 0, share: Share::new(self.budget.clone()), since: now }
     }
 
     fn connect(&mut self, namespace: &str, auth: Option<Box<RawValue>>, out: &mut Vec<Effect>) {
@@ -247,12 +282,13 @@ impl Session {
     fn attachment(&mut self, bytes: Bytes, out: &mut Vec<Effect>) {
         let Some(mut partial) = self.partial.take() else { return out.push(Effect::Rejected) };
         partial.missing -= 1;
-        partial.bytes = partial.bytes.saturating_add(bytes.len());
-        if partial.bytes > self.max_bytes && partial.event.take().is_some() {
+        if !partial.hold(bytes.len(), self.max_bytes) {
             out.push(Effect::Rejected);
         }
         if let Some(event) = &mut partial.event {
-            event.attachments.push(bytes);
+            // One that has to wait is copied: a small one may be a piece of a buffer that is many times its size.
+            let waits = partial.missing > 0;
+            event.attachments.push(if waits { Bytes::copy_from_slice(&bytes) } else { bytes });
         }
         if partial.missing > 0 {
             self.partial = Some(partial);
@@ -273,6 +309,14 @@ impl Session {
         if !self.joined && now >= self.outside + self.settings.connect_timeout {
             return out.push(Effect::End(Reason::NeverJoined));
         }
+        if let Some(partial) = &mut self.partial
+            && now >= partial.since + self.patience
+            && partial.event.take().is_some()
+        {
+            // Its attachments, should they come, are still skipped.
+            partial.share.give_back();
+            out.push(Effect::Rejected);
+        }
         let Settings { ping_interval, ping_timeout, .. } = self.settings;
         let since = |at: Instant| pulse.map_or(at, |pulse| at.max(pulse));
         match (self.version, self.ping) {
@@ -292,191 +336,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Effect, Reason, Session, Settings};
-    use crate::Limits;
-    use crate::socketio::Version;
-    use crate::socketio::engine::{Packet, decode_text};
-    use bytes::Bytes;
-    use proptest::prelude::*;
-    use std::time::{Duration, Instant};
-
-    struct Rig {
-        session: Session,
-        now: Instant,
-    }
-
-    impl Rig {
-        fn new(version: Version) -> (Self, Vec<String>) {
-            let limits = Limits { message_bytes: 1024, messages_per_second: 5, ..Limits::default() };
-            Self::with(version, &limits)
-        }
-
-        fn with(version: Version, limits: &Limits) -> (Self, Vec<String>) {
-            let (now, mut out) = (Instant::now(), Vec::new());
-            let session =
-                Session::new(version, "socket1".into(), &Settings::default(), limits, now, &mut out);
-            (Self { session, now }, told(&out))
-        }
-
-        fn joined() -> Self {
-            let (mut rig, _) = Self::new(Version::V4);
-            rig.text("40");
-            rig
-        }
-
-        fn text(&mut self, text: &str) -> Vec<String> {
-            self.packet(decode_text(text, Version::V4).expect("a packet"))
-        }
-
-        fn packet(&mut self, packet: Packet<'_>) -> Vec<String> {
-            let mut out = Vec::new();
-            self.session.packet(packet, self.now, &mut out);
-            told(&out)
-        }
-
-        fn after(&mut self, seconds: u64) -> Vec<String> {
-            self.now += Duration::from_secs(seconds);
-            let mut out = Vec::new();
-            self.session.tick(self.now, None, &mut out);
-            told(&out)
-        }
-    }
-
-    fn told(effects: &[Effect]) -> Vec<String> {
-        let one = |effect: &Effect| match effect {
-            Effect::Send(bytes) => format!("send {}", String::from_utf8_lossy(bytes)),
-            Effect::Joined { auth } => format!("joined {}", auth.as_ref().map_or("", |a| a.get())),
-            Effect::Event(e) => {
-                let args: Vec<_> = e.args.iter().map(|a| a.get()).collect();
-                format!("event {} {} {:?} {}", e.name, args.join(","), e.ack, e.attachments.len())
-            }
-            Effect::Left => "left".to_owned(),
-            Effect::Rejected => "rejected".to_owned(),
-            Effect::End(reason) => format!("end {reason:?}"),
-        };
-        effects.iter().map(one).collect()
-    }
-
-    #[test]
-    fn a_version_4_client_joins_and_is_told_its_id_first() {
-        let (mut rig, begin) = Rig::new(Version::V4);
-        assert!(begin.is_empty());
-        assert_eq!(rig.text("40{\"a\":1}"), ["send 40{\"sid\":\"socket1\"}", "joined {\"a\":1}"]);
-        assert_eq!(rig.text("40"), ["rejected"], "it is in already");
-        assert_eq!(rig.text("41"), ["left"]);
-        assert_eq!(rig.text("40"), ["send 40{\"sid\":\"socket1\"}", "joined "]);
-    }
-
-    #[test]
-    fn a_version_3_client_is_in_at_once_and_pings_itself() {
-        let (mut rig, begin) = Rig::new(Version::V3);
-        assert_eq!(begin, ["send 40", "joined "]);
-        assert_eq!(rig.text("2"), ["send 3"]);
-        assert_eq!(rig.text("2probe"), ["send 3probe"]);
-        assert!(rig.after(44).is_empty());
-        assert_eq!(rig.after(1), ["end PingTimeout"]);
-    }
-
-    #[test]
-    fn other_namespaces_are_refused_and_the_session_goes_on() {
-        let mut rig = Rig::joined();
-        assert_eq!(
-            rig.text("40/admin,{}"),
-            ["send 44/admin,{\"message\":\"Invalid namespace\"}", "rejected"]
-        );
-        assert_eq!(rig.text("42/admin,[\"x\"]"), ["rejected"]);
-        assert_eq!(rig.text("42[\"x\",1]"), ["event x 1 None 0"]);
-        let (mut old, _) = Rig::new(Version::V3);
-        assert_eq!(old.text("40/admin"), ["send 44/admin,\"Invalid namespace\"", "rejected"]);
-    }
-
-    #[test]
-    fn attachments_complete_their_event() {
-        let mut rig = Rig::joined();
-        assert!(rig.text("452-7[\"pic\",{\"_placeholder\":true,\"num\":0}]").is_empty());
-        assert!(rig.packet(Packet::Binary(Bytes::from_static(b"a"))).is_empty());
-        let event = rig.packet(Packet::Binary(Bytes::from_static(b"b")));
-        assert_eq!(event, ["event pic {\"_placeholder\":true,\"num\":0} Some(7) 2"]);
-        assert_eq!(rig.packet(Packet::Binary(Bytes::new())), ["rejected"], "nobody waits for it");
-    }
-
-    #[test]
-    fn attachments_that_are_too_large_or_never_come_cost_only_their_event() {
-        let mut rig = Rig::joined();
-        rig.text("452-[\"pic\"]");
-        assert_eq!(rig.packet(Packet::Binary(vec![0; 2000].into())), ["rejected"]);
-        assert!(rig.packet(Packet::Binary(Bytes::new())).is_empty());
-        rig.text("451-[\"pic\"]");
-        assert_eq!(rig.text("42[\"x\"]"), ["rejected", "event x  None 0"]);
-    }
-
-    #[test]
-    fn events_above_the_rate_are_dropped_with_their_attachments() {
-        let mut rig = Rig::joined();
-        let taken = (0..20).filter(|_| rig.text("42[\"x\"]") != ["rejected"]).count();
-        assert_eq!(taken, 4, "joining was one of five");
-        assert_eq!(rig.text("451-[\"pic\"]"), ["rejected"]);
-        assert!(rig.packet(Packet::Binary(Bytes::new())).is_empty());
-        assert_eq!(rig.text("2"), ["send 3"], "a heartbeat is no event");
-        rig.now += Duration::from_secs(1);
-        assert_eq!(rig.text("42[\"x\"]"), ["event x  None 0"]);
-    }
-
-    #[test]
-    fn a_silent_client_is_asked_and_then_ended() {
-        let mut rig = Rig::joined();
-        assert!(rig.after(24).is_empty());
-        assert_eq!(rig.after(1), ["send 2"]);
-        assert!(rig.after(19).is_empty());
-        assert!(rig.text("3").is_empty());
-        assert!(rig.after(24).is_empty());
-        assert_eq!(rig.after(1), ["send 2"]);
-        assert_eq!(rig.after(20), ["end PingTimeout"]);
-    }
-
-    #[test]
-    fn a_client_that_reads_slowly_is_there() {
-        let mut rig = Rig::joined();
-        rig.after(25);
-        rig.now += Duration::from_secs(100);
-        let mut out = Vec::new();
-        rig.session.tick(rig.now, Some(rig.now - Duration::from_secs(19)), &mut out);
-        assert!(out.is_empty());
-        rig.session.tick(rig.now, Some(rig.now - Duration::from_secs(20)), &mut out);
-        assert_eq!(told(&out), ["end PingTimeout"]);
-    }
-
-    #[test]
-    fn who_never_joins_is_ended() {
-        let (mut rig, _) = Rig::new(Version::V4);
-        assert_eq!(rig.after(25), ["send 2"]);
-        rig.text("3");
-        assert_eq!(rig.after(20), ["end NeverJoined"]);
-    }
-
-    #[test]
-    fn events_before_joining_and_acknowledgements_are_not_taken() {
-        let (mut rig, _) = Rig::new(Version::V4);
-        assert_eq!(rig.text("42[\"x\"]"), ["rejected"]);
-        assert_eq!(rig.text("431[]"), ["rejected"]);
-        assert_eq!(rig.text("5"), ["rejected"]);
-        assert_eq!(rig.text("1"), ["end ClientLeft"]);
-        assert_eq!(Reason::ClientLeft.to_string(), "the client left");
-    }
-
-    proptest! {
-        #[test]
-        fn no_sequence_of_packets_panics(texts in prop::collection::vec("[0-6b][0-6]?[0-9-]{0,3}[\\[\\]\"a/,{}]{0,8}", 0..40), v3 in any::<bool>()) {
-            let version = if v3 { Version::V3 } else { Version::V4 };
-            let (mut rig, _) = Rig::with(version, &Limits::default());
-            for text in &texts {
-                rig.now += Duration::from_millis(700);
-                if let Ok(packet) = decode_text(text, version) {
-                    rig.packet(packet);
-                }
-                rig.after(0);
-            }
-        }
-    }
-}
+mod tests;
