@@ -11,6 +11,7 @@ pub mod frames;
 pub mod health;
 pub mod schema;
 pub mod services;
+pub mod spelling;
 pub mod state;
 pub mod topic;
 

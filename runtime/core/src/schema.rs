@@ -1,6 +1,7 @@
 //! Misspelt keys, found by a JSON Schema that closes its objects (`additionalProperties: false`).
 
 use crate::config::Finding;
+use crate::spelling::unknown_key;
 use serde_json::{Map, Value};
 
 /// Removes every key that the schema does not know and reports it with the nearest one that it does, so that whatever
@@ -50,7 +51,8 @@ fn walk(
         value.retain(|key, _| {
             let is_known = names.contains(&key.as_str());
             if !is_known {
-                findings.push(Finding::new(join(key), unknown(key, &names)));
+                findings
+                    .push(Finding::new(join(key), unknown_key(key, names.iter().copied(), str::to_owned)));
             }
             is_known
         });
@@ -61,24 +63,6 @@ fn walk(
             walk(root, schema, &join(key), map, findings);
         }
     }
-}
-
-/// The sentence about a key that nobody knows.
-#[must_use]
-pub fn unknown(key: &str, known: &[&str]) -> String {
-    match nearest(key, known) {
-        Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None if known.is_empty() => "unknown key; there are none here: remove it".to_owned(),
-        None => format!("unknown key; known are {}", known.join(", ")),
-    }
-}
-
-/// The known name that was probably meant.
-#[must_use]
-pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    let score = |name: &str| strsim::jaro_winkler(&key.to_lowercase().replace('-', "_"), name);
-    let best = known.iter().map(|name| (score(name), *name)).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(score, _)| *score > 0.8).map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -111,7 +95,7 @@ mod tests {
             found,
             [
                 "publish_rat: unknown key; did you mean `publish_rate`?",
-                "zzz: unknown key; known are blocks, limits, publish_rate",
+                "zzz: unknown key: it can be `blocks`, `limits` or `publish_rate`",
                 "limits.conections: unknown key; did you mean `connections`?",
             ]
         );

@@ -38,19 +38,9 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// The one of `known` that was probably meant by `given`.
-fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(given, k), k))
-        .filter(|(distance, k)| *distance <= (k.len() / 3).max(1))
-        .min()
-        .map(|(_, k)| k)
-}
-
 /// `, did you mean …?` when something known is near, else `: known are …`.
 fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    match nearest(given, known.clone()) {
+    match gantry_core::spelling::nearest(given, known.clone()) {
         Some(near) => format!(", did you mean `{near}`?"),
         None => format!(": known are {}", known.into_iter().collect::<Vec<_>>().join(", ")),
     }

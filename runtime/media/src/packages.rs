@@ -178,7 +178,7 @@ pub(crate) fn advice_for_element(element: &str) -> String {
         return format!("install {package} (apt-get install --no-install-recommends {package})");
     }
     let known = ELEMENTS.iter().flat_map(|(_, elements)| elements.iter().copied());
-    match crate::nearest(element, known) {
+    match gantry_core::spelling::nearest(element, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "correct its name, or install the package that has it (gst-inspect-1.0 lists what is there)"
             .into(),

@@ -1,6 +1,7 @@
 //! Where a camera's pictures come from: the URI in `cameras.NAME.source`.
 
-use crate::{nearest, suggest};
+use crate::suggest;
+use gantry_core::spelling::nearest;
 use percent_encoding::percent_decode_str;
 use std::path::PathBuf;
 use std::time::Duration;

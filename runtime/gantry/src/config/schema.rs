@@ -165,30 +165,6 @@ pub(super) fn must_be(wanted: &str, found: &Value) -> String {
     format!("must be {wanted}, not {shown}")
 }
 
-/// The sentence for a key that does not exist. `show` writes a known key as the operator would.
-pub(super) fn unknown_key(key: &str, known: &[String], show: impl Fn(&str) -> String) -> String {
-    match nearest(key, known) {
-        Some(near) => format!("unknown key; did you mean `{}`?", show(near)),
-        None if known.is_empty() => "unknown key: remove it".to_owned(),
-        None => {
-            let shown: Vec<_> = known.iter().map(|key| show(key)).collect();
-            format!("unknown key: it can be {}", any_of(&shown))
-        }
-    }
-}
-
-/// The known key that was probably meant: a third of it may be mistyped, or it may be named by a part of it.
-pub(super) fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
-    let key = key.to_lowercase().replace('-', "_");
-    let distance = |other: &str| strsim::damerau_levenshtein(&key, other);
-    let near = known.iter().map(|other| (distance(other), other)).min();
-    let by_spelling =
-        near.filter(|(far, other)| *far <= (other.chars().count() / 3).max(1)).map(|(_, other)| other);
-    let by_part =
-        || known.iter().find(|other| key.len() > 3 && (other.contains(&key) || key.contains(other.as_str())));
-    by_spelling.or_else(by_part).map(String::as_str)
-}
-
 /// The keys of a JSON pointer.
 fn pointer(text: &str) -> Vec<String> {
     text.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect()

@@ -1,8 +1,9 @@
 //! From the merged value to the types, section by section, so that one mistake does not hide the next.
 
 use super::origin::{Located, Origins, keys_of};
-use super::schema::{Schema, Wrong, must_be, unknown_key};
+use super::schema::{Schema, Wrong, must_be};
 use gantry_core::config::Config;
+use gantry_core::spelling::unknown_key;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -87,6 +88,7 @@ fn merge(into: &mut Map<String, Value>, from: Value) {
 /// An unknown key in the environment is answered with the variable that was meant.
 fn unknown(keys: &[String], known: &[String], origins: &Origins) -> String {
     let Some((key, above)) = keys.split_last() else { return String::new() };
+    let known = known.iter().map(String::as_str);
     if origins.variable(keys).is_none() {
         return unknown_key(key, known, str::to_owned);
     }
