@@ -15,6 +15,7 @@ RUN_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 TEST_PACKAGES := gstreamer1.0-libav gstreamer1.0-tools procps
 
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLIENTS := tests/clients
 
 .PHONY: help
@@ -39,15 +40,15 @@ packages:
 
 .PHONY: build
 build: packages ## Build the gateway and all plugins (release)
-	@echo "building the gateway and its plugins (the first time takes a few minutes)"
+	@echo "building the gateway and its plugins$(if $(wildcard $(TARGET)/release/gantry),, (the first time takes a few minutes))"
 	@$(CARGO) build --release --locked
 	@$(CC) -Wall -Wextra -Werror -std=c11 -O2 -fPIC -shared -I runtime/abi/include \
-	  -o target/release/libgantry_example_c.so plugins/example-c/plugin.c
+	  -o $(TARGET)/release/libgantry_example_c.so plugins/example-c/plugin.c
 
 .PHONY: run
 run: build ## Build, and run the gateway (CAMERA=URI for another camera than the demo)
-	@echo "starting: target/release/gantry run --config config/gantry.toml$(if $(CAMERA), --camera '$(CAMERA)') (Ctrl-C ends it)"
-	@exec target/release/gantry run --config config/gantry.toml $(if $(CAMERA),--camera '$(CAMERA)')
+	@echo "starting: $(TARGET)/release/gantry run --config config/gantry.toml$(if $(CAMERA), --camera '$(CAMERA)') (Ctrl-C ends it)"
+	@exec $(TARGET)/release/gantry run --config config/gantry.toml $(if $(CAMERA),--camera '$(CAMERA)')
 
 .PHONY: test-setup
 test-setup: packages $(CLIENTS)/.venv/installed $(CLIENTS)/node_modules/installed

@@ -1,4 +1,4 @@
-//! The house rules of DESIGN §1 that a machine can check.
+//! The house rules of ARCHITECTURE.md that a machine can check.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

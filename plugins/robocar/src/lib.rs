@@ -15,6 +15,7 @@ pub mod session;
 use gantry_plugin::{Error, Finding, Frame, Health, Host, Plugin, worker::Worker};
 use gantry_serve::Listener;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use config::Config;
@@ -28,6 +29,24 @@ pub struct Robocar {
     config: Config,
     inbox: Arc<server::Inbox>,
     worker: Option<Worker>,
+    /// Where it listens, once it does.
+    address: Option<SocketAddr>,
+}
+
+impl Robocar {
+    /// Says how it does. A camera that is away is its own affair; one that nobody has configured is a slip of the pen.
+    fn report(&self, camera_exists: bool) {
+        let Some(address) = self.address else { return };
+        if camera_exists {
+            self.host.health(Health::Ok, &format!("listening on {address}"));
+        } else {
+            let camera = &self.config.camera;
+            let text = format!(
+                "listening on {address}, but there is no camera `{camera}`: set `camera` to one of [cameras.NAME]"
+            );
+            self.host.health(Health::Degraded, &text);
+        }
+    }
 }
 
 impl Plugin for Robocar {
@@ -44,7 +63,7 @@ impl Plugin for Robocar {
             host.watch_state(key)?;
         }
         let inbox = Arc::new(server::Inbox::new(&config));
-        Ok(Self { host, config, inbox, worker: None })
+        Ok(Self { host, config, inbox, worker: None, address: None })
     }
 
     fn start(&mut self) -> Result<(), Error> {
@@ -63,7 +82,9 @@ impl Plugin for Robocar {
             // Nobody's stream depends on being shown in a list.
             gantry_plugin::debug!(self.host, "the endpoint is not announced: {error}");
         }
-        self.host.health(Health::Ok, &format!("listening on {address}"));
+        self.address = Some(address);
+        let known = self.host.state(&self.config.connected_key()).is_some_and(|value| !value.is_null());
+        self.report(known);
         Ok(())
     }
 
@@ -79,6 +100,9 @@ impl Plugin for Robocar {
 
     fn on_state(&mut self, key: &str, value: Value, _: u64) {
         self.inbox.state(&self.config, key, &value);
+        if key == self.config.connected_key() {
+            self.report(!value.is_null());
+        }
     }
 }
 

@@ -275,3 +275,16 @@ fn metrics_say_who_is_there_and_what_it_costs() {
         viewer.event();
     }
 }
+
+#[test]
+fn a_camera_that_nobody_configured_is_said_and_one_that_is_away_is_not() {
+    let (mut host, _) = start(json!({"camera": "front"}));
+    let health = |host: &Host| host.health().expect("a report");
+    let (level, text) = health(&host);
+    assert_eq!(level, gantry_plugin::abi::HEALTH_DEGRADED);
+    assert!(text.ends_with("there is no camera `front`: set `camera` to one of [cameras.NAME]"), "{text}");
+    host.set_state("cameras/front/connected", json!(false));
+    assert_eq!(health(&host).0, gantry_plugin::abi::HEALTH_OK);
+    host.set_state("cameras/front/connected", Value::Null);
+    assert_eq!(health(&host).0, gantry_plugin::abi::HEALTH_DEGRADED);
+}

@@ -44,7 +44,7 @@ impl Sources {
         let bytes = std::fs::read(&self.file).map_err(|error| {
             let hint = match error.kind() {
                 std::io::ErrorKind::NotFound => {
-                    "there is no such file: name another with --config FILE".to_owned()
+                    "there is no such file: put it there, or name another with --config FILE".to_owned()
                 }
                 std::io::ErrorKind::PermissionDenied => {
                     "it may not be read: give its reader the right to".to_owned()

@@ -27,7 +27,7 @@ pub struct LoadError {
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
     /// It cannot be read.
-    #[error("cannot be read ({0}): check the path and its permissions")]
+    #[error("cannot be read ({0}): check its permissions, or name the right file with `library`")]
     Read(io::Error),
     /// It is no regular file.
     #[error("is no regular file: name the `.so` file itself")]

@@ -195,7 +195,7 @@ fn all_findings_of_a_section_come_at_once() {
     assert_eq!(found.len(), 3, "{found:?}");
     assert_eq!(found[0], "varant: unknown key; did you mean `variant`?");
     assert!(found[1].starts_with("x: unknown key: it can be `"), "{found:?}");
-    assert!(found[2].starts_with("dawdle_ms: invalid type: string"), "{found:?}");
+    assert!(found[2].starts_with("dawdle_ms: must be a whole number, 0 or more, not \"long\""), "{found:?}");
 }
 
 #[test]

@@ -114,14 +114,16 @@ pub(crate) fn find_default(dir: &Path, name: &str) -> Result<Text, MediaError> {
 
 /// The file that a camera names: as a path, in `dir`, beside `dir`, with `.toml` added, or a built-in one.
 pub(crate) fn find_named(dir: &Path, name: &Path) -> Result<Text, MediaError> {
-    let mut looked = vec![name.to_path_buf()];
-    if name.is_relative() {
-        looked.push(dir.join(name));
-        looked.extend(dir.parent().map(|parent| parent.join(name)));
-        if name.extension().is_none() {
-            looked.push(dir.join(name.with_extension("toml")));
-        }
-    }
+    // A bare name is one of the folder's, and never something of that name that happens to lie elsewhere.
+    let is_bare = name.parent().is_none_or(|parent| parent.as_os_str().is_empty());
+    let looked = if is_bare {
+        vec![dir.join(name.with_extension("toml"))]
+    } else if name.is_relative() {
+        let beside = dir.parent().map(|parent| parent.join(name));
+        [name.to_path_buf(), dir.join(name)].into_iter().chain(beside).collect()
+    } else {
+        vec![name.to_path_buf()]
+    };
     for path in &looked {
         if let Some(text) = read(path)? {
             return Ok(text);

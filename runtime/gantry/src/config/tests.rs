@@ -114,5 +114,8 @@ fn a_file_that_is_not_there_says_what_to_do() {
     sources.file = "/no/such/gantry.toml".into();
     let merged = sources.load();
     let text = merged.findings[0].to_string();
-    assert_eq!(text, "/no/such/gantry.toml: there is no such file: name another with --config FILE");
+    assert_eq!(
+        text,
+        "/no/such/gantry.toml: there is no such file: put it there, or name another with --config FILE"
+    );
 }
