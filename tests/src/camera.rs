@@ -1,9 +1,52 @@
-//! A camera to pull the plug of: `tests/bench/fakev4l2`, preloaded into the gateway.
+//! Cameras to pull the plug of: `tests/bench/fakev4l2`, preloaded into the gateway, and a camera on the network.
 
 use crate::root;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+
+/// An RTSP camera with a password (`tests/clients/rtsp.py`): 320×240, MJPEG, 25 fps. Dropping it pulls its plug.
+pub struct Rtsp {
+    child: Child,
+    port: u16,
+}
+
+impl Rtsp {
+    /// Starts it on a port, or on a free one for 0.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(port: u16) -> Self {
+        // Debian's Python and not whichever comes first: GStreamer's bindings are Debian packages.
+        let mut child = Command::new("/usr/bin/python3")
+            .arg(root().join("tests/clients/rtsp.py"))
+            .arg(port.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3: run `make test`, which installs it");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("a port");
+        let port =
+            line.trim().parse().expect("the port: run `make test`, which installs what the camera needs");
+        Self { child, port }
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Rtsp {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// Builds the fake camera into `dir`, with pictures, and returns the environment that the gateway needs to see it as
 /// `/dev/fakevideo0`: 320×240, MJPEG, 30 fps.

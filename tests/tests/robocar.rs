@@ -229,6 +229,29 @@ fn a_camera_that_is_unplugged_comes_back_without_a_reconnect() {
 }
 
 #[test]
+fn a_network_camera_is_lost_and_found_and_its_password_is_not_told() {
+    let camera = camera::Rtsp::start(0);
+    let port = camera.port();
+    let uri = format!("rtsp://door:s3cret@127.0.0.1:{port}/door");
+    let gateway = Setup::default().env("GANTRY_CAMERAS__MAIN__SOURCE", &uri).start();
+    let client =
+        Client::connect(Kind::Node4, &gateway.url("robocar"), &json!({ "transports": ["websocket"] }));
+    picture(&client);
+    drop(camera);
+    client.find("the camera to be lost", |e| {
+        assert!(!e.name.starts_with("#dis"), "disconnected: {}", e.line);
+        e.args.first().is_some_and(|a| a["camera_connected"] == false)
+    });
+    let _camera = camera::Rtsp::start(port);
+    picture(&client);
+    let told = gateway.log()
+        + &gateway.admin("/cameras").1
+        + &gateway.admin("/readyz").1
+        + &gateway.admin("/metrics").1;
+    assert!(!told.contains("s3cret"), "{told}");
+}
+
+#[test]
 fn a_recording_is_a_camera() {
     let Some(video) = assets::find("video/bottles.mp4") else { return };
     let uri = format!("file://{}?loop=true", video.display());
