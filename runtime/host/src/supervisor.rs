@@ -194,6 +194,8 @@ impl Supervisor {
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.config = plugin;
         slot.library = None;
+        // There from the first start on, so that a rate can be told of it.
+        restarts(id).increment(0);
         let path = self.settings.library_path(id, &slot.config);
         if slot.config.isolation == Isolation::Process {
             return self.refuse(id, crate::plugins::ISOLATION.to_owned());
@@ -368,7 +370,7 @@ impl Supervisor {
     fn start_again(&mut self, id: &str) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.restarts += 1;
-        metrics::counter!("gantry_plugin_restarts_total", "plugin" => id.to_owned()).increment(1);
+        restarts(id).increment(1);
         let config = slot.config.clone();
         self.start(id, config);
     }
@@ -387,6 +389,11 @@ impl Supervisor {
         let snapshots = self.slots.iter().map(|(id, slot)| (id.clone(), slot.snapshot(&self.settings, id)));
         *lock(&self.shared.snapshots) = snapshots.collect();
     }
+}
+
+/// How often an instance was started again, for `/metrics`.
+fn restarts(id: &str) -> metrics::Counter {
+    metrics::counter!("gantry_plugin_restarts_total", "plugin" => id.to_owned())
 }
 
 /// Gives a thread up that may never return. If it does, it stops and destroys its instance on its own.
