@@ -4,6 +4,7 @@ use gantry_tests::client::{Client, Kind};
 use gantry_tests::gateway::{Setup, binary};
 use gantry_tests::{http, until};
 use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
@@ -228,7 +229,12 @@ fn the_log_has_no_line_per_frame_or_client() {
 
 #[test]
 fn logs_are_json_under_systemd() {
-    let gateway = Setup::default().env("GANTRY_LOG__FORMAT", "json").start_ready();
+    // systemd tells which file is the journal by device and inode; here it is the file that the log goes to.
+    let setup = Setup::default();
+    let file = std::fs::File::create(setup.dir().join("log")).expect("a log file");
+    let meta = file.metadata().expect("there");
+    let gateway = setup.env("JOURNAL_STREAM", &format!("{}:{}", meta.dev(), meta.ino())).start_ready();
+    gateway.wait_log("running");
     let log = gateway.log();
     let lines: Vec<_> = log.lines().filter(|line| line.starts_with('{')).collect();
     assert!(!lines.is_empty(), "{log}");
