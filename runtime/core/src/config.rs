@@ -2,11 +2,19 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+
+mod access;
+mod media;
+mod observable;
+mod plugin;
+
+pub use access::{Access, Anonymous};
+pub use media::{Camera, Codec, Recording, Snapshots};
+pub use observable::{Kind, Light, Observable};
+pub use plugin::{Isolation, Plugin, Scripts};
 
 /// Something wrong with a configuration, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +56,20 @@ pub struct Config {
     pub log: Log,
     /// The listener for operators.
     pub admin: Admin,
+    /// Where mappings and rules are looked for; by default `scripts` beside the folder of the configuration file.
+    pub script_dir: Option<PathBuf>,
+    /// Who may do what, and for how long.
+    pub access: Access,
+    /// The observables by name: typed values that clients read and write.
+    pub state: BTreeMap<String, Observable>,
+    /// The lights by name.
+    pub lights: BTreeMap<String, Light>,
+    /// Where recordings go, and how much of them is kept.
+    pub recording: Recording,
+    /// Where snapshots go, and how many of them are kept.
+    pub snapshots: Snapshots,
+    /// What a script may cost.
+    pub scripts: Scripts,
     /// The cameras by name.
     pub cameras: BTreeMap<String, Camera>,
     /// The plugin instances by name.
@@ -62,6 +84,13 @@ impl Default for Config {
             pipeline_dir: None,
             log: Log::default(),
             admin: Admin::default(),
+            script_dir: None,
+            access: Access::default(),
+            state: BTreeMap::new(),
+            lights: BTreeMap::new(),
+            recording: Recording::default(),
+            snapshots: Snapshots::default(),
+            scripts: Scripts::default(),
             cameras: BTreeMap::new(),
             plugins: BTreeMap::new(),
         }
@@ -110,80 +139,4 @@ impl Default for Admin {
     fn default() -> Self {
         Self { bind: SocketAddr::from(([127, 0, 0, 1], 9600)) }
     }
-}
-
-/// One camera.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Camera {
-    /// Where pictures come from: `demo:`, `file:///path.mp4?loop=true`, `rtsp://…`, `v4l2:///dev/video0`, `libcamera:`.
-    pub source: String,
-    /// A pipeline file to use in place of the one that belongs to the kind of source.
-    pub pipeline: Option<PathBuf>,
-    /// Width of the pictures, in pixels.
-    #[schemars(range(min = 16, max = 8192))]
-    pub width: u32,
-    /// Height of the pictures, in pixels.
-    #[schemars(range(min = 16, max = 8192))]
-    pub height: u32,
-    /// Frames per second.
-    #[schemars(range(min = 1, max = 240))]
-    pub fps: u32,
-    /// JPEG quality, 1 to 100. Without effect where the camera gives JPEG itself.
-    #[schemars(range(min = 1, max = 100))]
-    pub jpeg_quality: u32,
-    /// A camera that gives no frame for this long is rebuilt, such as `1s` or `500ms`.
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    #[schemars(with = "String")]
-    pub stall_timeout: Duration,
-}
-
-impl Default for Camera {
-    fn default() -> Self {
-        Self {
-            source: "demo:".into(),
-            pipeline: None,
-            width: 640,
-            height: 480,
-            fps: 30,
-            jpeg_quality: 80,
-            stall_timeout: Duration::from_secs(1),
-        }
-    }
-}
-
-/// One plugin instance: what the host needs to know, and beside it the plugin's own keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Plugin {
-    /// Whether it runs.
-    pub enabled: bool,
-    /// The library: a path, or a name that stands for `lib<name>.so` in `plugin_dir`. By default `gantry_` and the
-    /// instance's name.
-    pub library: Option<String>,
-    /// The SHA-256 of the library in hex; when given, no other file is loaded.
-    #[schemars(regex(pattern = "^[0-9a-fA-F]{64}$"))]
-    pub sha256: Option<String>,
-    /// `none` runs the plugin in the gateway's process.
-    pub isolation: Isolation,
-    /// The plugin's own keys.
-    #[serde(flatten)]
-    pub own: Map<String, Value>,
-}
-
-impl Default for Plugin {
-    fn default() -> Self {
-        Self { enabled: true, library: None, sha256: None, isolation: Isolation::None, own: Map::new() }
-    }
-}
-
-/// Where a plugin runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Isolation {
-    /// In the gateway's process, on a thread of its own.
-    #[default]
-    None,
-    /// In a process of its own.
-    Process,
 }

@@ -5,10 +5,12 @@
 //! binary wires them together.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod bus;
 pub mod config;
 pub mod frames;
 pub mod health;
+pub mod observable;
 pub mod schema;
 pub mod services;
 pub mod spelling;

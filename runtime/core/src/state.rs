@@ -1,6 +1,11 @@
 //! The runtime's state: named JSON values, each with the revision of its last change.
+//!
+//! Keys that are declared (the observables of `[state.NAME]`) have a type, and nothing else is ever kept under them. Other
+//! keys are the word of whoever writes them: the cameras, or a plugin.
 
+use crate::config::Observable;
 use crate::lock;
+use crate::observable::Invalid;
 use crate::topic::{self, TopicError};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,6 +48,14 @@ pub enum StateError {
         /// The size of the value in bytes of JSON.
         len: usize,
     },
+    /// The key is declared and this is none of its values.
+    #[error("state key `{key}`: {source}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What the value has to be.
+        source: Invalid,
+    },
     /// There are [`MAX_KEYS`] keys already.
     #[error("state key `{key}`: there are {MAX_KEYS} keys already: reuse one of them")]
     TooMany {
@@ -63,9 +76,34 @@ struct Watcher {
 #[derive(Default)]
 struct Inner {
     values: BTreeMap<Arc<str>, (Value, u64)>,
+    declared: BTreeMap<String, Arc<Observable>>,
     revision: u64,
     watchers: Vec<Watcher>,
     next_id: u64,
+}
+
+impl Inner {
+    fn put(&mut self, key: Arc<str>, value: Value) {
+        if self.values.get(&key).is_some_and(|(old, _)| *old == value) {
+            return;
+        }
+        self.revision += 1;
+        self.values.insert(key.clone(), (value.clone(), self.revision));
+        self.tell(&Change { key, value, revision: self.revision });
+    }
+
+    fn take(&mut self, key: &str) {
+        if let Some((key, _)) = self.values.remove_entry(key) {
+            self.revision += 1;
+            self.tell(&Change { key, value: Value::Null, revision: self.revision });
+        }
+    }
+
+    fn tell(&self, change: &Change) {
+        for watcher in self.watchers.iter().filter(|w| topic::matches(&w.filter, &change.key)) {
+            (watcher.sink)(change);
+        }
+    }
 }
 
 /// All values and whoever watches them.
@@ -86,10 +124,15 @@ impl State {
     }
 
     /// Sets several keys as one: either all are set or, when one is refused, none. Returns the last revision.
-    pub fn set_all(&self, batch: Vec<(String, Value)>) -> Result<u64, StateError> {
+    pub fn set_all(&self, mut batch: Vec<(String, Value)>) -> Result<u64, StateError> {
         let mut inner = lock(&self.inner);
         let mut new_keys = 0;
-        for (key, value) in &batch {
+        for (key, value) in &mut batch {
+            if let Some(observable) = inner.declared.get(key.as_str()) {
+                *value = observable
+                    .check(value)
+                    .map_err(|source| StateError::Value { key: key.clone(), source })?;
+            }
             topic::check_name(key).map_err(|source| StateError::Key { key: key.clone(), source })?;
             let len = value.to_string().len();
             if len > MAX_VALUE {
@@ -101,29 +144,43 @@ impl State {
             }
         }
         for (key, value) in batch {
-            if inner.values.get(key.as_str()).is_some_and(|(old, _)| *old == value) {
-                continue;
-            }
-            inner.revision += 1;
-            let change = Change { key: key.into(), value, revision: inner.revision };
-            inner.values.insert(change.key.clone(), (change.value.clone(), change.revision));
-            for watcher in inner.watchers.iter().filter(|w| topic::matches(&w.filter, &change.key)) {
-                (watcher.sink)(&change);
-            }
+            inner.put(key.into(), value);
         }
         Ok(inner.revision)
     }
 
-    /// Removes a key; its watchers see `null`.
-    pub fn remove(&self, key: &str) {
+    /// Declares the observables, in place of those before. Each has its first value from `initial`, unless it has a value
+    /// already that still is one; those that are declared no more are removed.
+    pub fn declare(&self, observables: BTreeMap<String, Observable>, initial: impl Fn(&str) -> Value) {
         let mut inner = lock(&self.inner);
-        if let Some((key, _)) = inner.values.remove_entry(key) {
-            inner.revision += 1;
-            let change = Change { key, value: Value::Null, revision: inner.revision };
-            for watcher in inner.watchers.iter().filter(|w| topic::matches(&w.filter, &change.key)) {
-                (watcher.sink)(&change);
+        let new = observables.into_iter().map(|(key, observable)| (key, Arc::new(observable))).collect();
+        let old = std::mem::replace(&mut inner.declared, new);
+        for key in old.keys().filter(|key| !inner.declared.contains_key(*key)).cloned().collect::<Vec<_>>() {
+            inner.take(&key);
+        }
+        for (key, observable) in inner.declared.clone() {
+            let kept = inner.values.get(key.as_str()).is_some_and(|(value, _)| {
+                old.contains_key(&key) && observable.check(value).as_ref() == Ok(value)
+            });
+            if !kept {
+                inner.put(key.as_str().into(), initial(&key));
             }
         }
+    }
+
+    /// The declaration of a key, if it has one.
+    pub fn declared(&self, key: &str) -> Option<Arc<Observable>> {
+        lock(&self.inner).declared.get(key).cloned()
+    }
+
+    /// All declarations by key.
+    pub fn all_declared(&self) -> BTreeMap<String, Arc<Observable>> {
+        lock(&self.inner).declared.clone()
+    }
+
+    /// Removes a key; its watchers see `null`.
+    pub fn remove(&self, key: &str) {
+        lock(&self.inner).take(key);
     }
 
     /// Calls `sink` for every key that matches `filter`: once with the value it has now, then at every change, until the
@@ -196,6 +253,31 @@ mod tests {
         let batch = vec![("good".to_owned(), json!(1)), ("bad/#".to_owned(), json!(2))];
         assert!(matches!(state.set_all(batch), Err(StateError::Key { .. })));
         assert_eq!(state.get("good"), None);
+    }
+
+    fn percent(default: i64) -> BTreeMap<String, Observable> {
+        let declared = json!({"type": "int", "range": [0, 100], "default": default});
+        BTreeMap::from([("brightness".to_owned(), serde_json::from_value(declared).expect("a declaration"))])
+    }
+
+    #[test]
+    fn nothing_but_a_value_of_its_type_is_kept_under_a_declared_key() {
+        let state = Arc::new(State::default());
+        let (log, _watch) = log_of(&state, "#");
+        state.declare(percent(50), |_| json!(50));
+        assert_eq!(state.get("brightness"), Some((json!(50), 1)));
+        let batch = vec![("other".to_owned(), json!(1)), ("brightness".to_owned(), json!(101))];
+        assert!(matches!(state.set_all(batch), Err(StateError::Value { .. })));
+        assert_eq!(state.get("other"), None);
+        state.set("brightness", json!(75.0)).expect("a whole number");
+        assert_eq!(state.get("brightness"), Some((json!(75), 2)));
+        // Declared anew it keeps its value, and loses it when it is none any more.
+        state.declare(percent(40), |_| json!(40));
+        assert_eq!(state.get("brightness"), Some((json!(75), 2)));
+        state.declare(BTreeMap::new(), |_| Value::Null);
+        assert_eq!(state.get("brightness"), None);
+        let values: Vec<_> = lock(&log).iter().map(|(_, value, _)| value.clone()).collect();
+        assert_eq!(values, [json!(50), json!(75), Value::Null]);
     }
 
     #[test]
