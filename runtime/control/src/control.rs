@@ -125,7 +125,7 @@ impl Control {
     #[must_use]
     pub fn kept(&self) -> BTreeMap<String, Kept> {
         let firsts = self.shared.firsts().clone();
-        let keep = |(key, first)| {
+        let keep = |(key, first): (String, Value)| {
             let (value, _) = self.runtime.state.get(&key)?;
             Some((key, Kept { value, first }))
         };
