@@ -22,7 +22,7 @@ mod worker;
 
 pub use batch::{Answer, Rejected};
 pub use control::{Control, Kept, Parts};
-pub use mapping::{Conversion, Converter, Direction, Item, Key, Mapping, Writers};
+pub use mapping::{Accepts, Conversion, Converter, Direction, Item, Key, Mapping, Writers};
 
 use gantry_core::access::Role;
 use gantry_core::observable::Target;

@@ -1,12 +1,15 @@
 //! How a protocol names and shapes observables.
 
 use gantry_core::access::Role;
-use gantry_core::config::Observable;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Whether a client may send a value; an error is a sentence for it.
+pub type Accepts = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 
 /// The keys of one protocol.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Mapping {
     /// Its name: `cpro`.
     pub name: String,
@@ -17,7 +20,7 @@ pub struct Mapping {
 }
 
 /// One key of a protocol.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Key {
     /// The observable that it stands for.
     pub observable: String,
@@ -26,7 +29,7 @@ pub struct Key {
     /// Who may write it, if that is fewer than may write the observable.
     pub write: Writers,
     /// What a client may send, before any conversion, if that is less than the observable takes.
-    pub accepts: Option<Observable>,
+    pub accepts: Option<Accepts>,
     /// From the observable's value to the protocol's.
     pub outward: Conversion,
     /// From the protocol's value to the observable's.

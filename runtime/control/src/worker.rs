@@ -527,10 +527,9 @@ fn check(
             let who = if who.user.is_none() { "Log in as" } else { "This needs the role" };
             Err(Rejected::denied(&name, Some(format!("{who} {least}"))))
         }
-        Some(_) => match key.accepts.as_ref().map(|accepts| accepts.check(&value)) {
-            Some(Ok(value)) => Ok((name, value)),
-            Some(Err(invalid)) => Err(Rejected::invalid(&name, invalid.0)),
-            None => Ok((name, value)),
+        Some(_) => match key.accepts.as_ref().map_or(Ok(()), |accepts| accepts(&value)) {
+            Ok(()) => Ok((name, value)),
+            Err(message) => Err(Rejected::invalid(&name, message)),
         },
     }
 }

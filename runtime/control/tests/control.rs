@@ -1,5 +1,7 @@
 //! Control with invented cameras: what is written is checked, acted on, kept, remembered and told, in that order.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
+
 use gantry_control::{
     Answer, Control, Conversion, Converter, Direction, Done, Item, Journal, Kept, Key, Mapping, Parts,
     Targets, Who, Writers,
@@ -13,13 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
+type Entry = (Option<String>, String, Value, Value);
+
 /// Cameras and lights that note what is done to them.
 #[derive(Default)]
 struct Fakes {
     acted: Mutex<Vec<(Target, Value)>>,
     missing: Mutex<BTreeSet<String>>,
     held: Mutex<Vec<Done>>,
-    journal: Mutex<Vec<(Option<String>, String, Value, Value)>>,
+    journal: Mutex<Vec<Entry>>,
 }
 
 fn name(target: &Target) -> String {
@@ -99,6 +103,14 @@ fn mapping() -> Mapping {
         ["brightness", "fps", "secret", "plain"].map(|key| (key.to_owned(), Key::of(key))).into();
     keys.insert("snap".into(), Key::of("takePicture"));
     keys.insert("cam1-exists".into(), Key::of("cam0Exists"));
+    let small = Arc::new(|value: &Value| {
+        if value.as_str().is_some_and(|text| text.len() < 9) {
+            Ok(())
+        } else {
+            Err("Value must be short".to_owned())
+        }
+    });
+    keys.insert("short".into(), Key { accepts: Some(small), ..Key::of("plain") });
     let main = Key { inward: Conversion::Function, outward: Conversion::Function, ..Key::of("cameraSwitch") };
     keys.insert("main-camera".into(), main);
     keys.insert("guarded".into(), Key { write: Writers::AtLeast(Role::Administrator), ..Key::of("plain") });
@@ -205,7 +217,7 @@ fn each_key_is_refused_alone_and_says_why() {
     let answer = rig.write(
         Role::Operator,
         json!({"brightness": 150, "fps": 13, "nothing": 1, "cam1-exists": true, "secret": "x", "guarded": "x",
-               "main-camera": 0, "plain": "kept"}),
+               "main-camera": 0, "plain": "kept", "short": "much too long"}),
     );
     assert_eq!(values(&answer), json!({"plain": "kept"}));
     assert_eq!(
@@ -218,9 +230,10 @@ fn each_key_is_refused_alone_and_says_why() {
             ("Permission denied", "secret", "This needs the role administrator"),
             ("Permission denied", "guarded", "This needs the role administrator"),
             ("Invalid value", "main-camera", "Value must be 1 or more"),
+            ("Invalid value", "short", "Value must be short"),
         ]
     );
-    assert_eq!(rig.told()["values"], json!({"guarded": "kept", "plain": "kept"}));
+    assert_eq!(rig.told()["values"], json!({"guarded": "kept", "plain": "kept", "short": "kept"}));
     let answer = rig.write(Role::Anonymous, json!({"brightness": 1}));
     assert_eq!(errors(&answer), [("Permission denied", "brightness", "Log in as operator")]);
     rig.nothing_told();
@@ -240,7 +253,7 @@ fn reading_shows_what_somebody_may_read_and_nothing_else() {
     let nobody = Who { role: None, ..user(Role::Anonymous) };
     let all = |who| values(&rig.control.read_mapped("cpro", who, None).expect("a mapping"));
     assert_eq!(all(&nobody), json!({}));
-    assert_eq!(all(&user(Role::Viewer)).as_object().map(Map::len), Some(7));
+    assert_eq!(all(&user(Role::Viewer)).as_object().map(Map::len), Some(8));
     let described = rig.control.describe("cpro", &user(Role::Operator)).expect("a mapping");
     assert_eq!(described["keys"]["brightness"], json!({"read": true, "write": true}));
     assert_eq!(described["keys"]["guarded"], json!({"read": true, "write": false}));
