@@ -116,12 +116,15 @@ impl Worker {
             let observable = Arc::new(observable.clone());
             self.observables.insert(key.clone(), Declared { observable, targets, first, missing });
         }
-        let kept = self.observables.iter().filter(|(_, d)| d.observable.persist && !d.observable.momentary);
-        *self.shared.firsts() = kept.map(|(key, d)| (key.clone(), d.first.clone())).collect();
         self.runtime.state.declare(observables, |key| initial.get(key).cloned().unwrap_or_default());
         for (key, value) in &initial {
             self.force(key, value.clone());
         }
+        let is_kept = |o: &Observable| o.persist && !o.momentary && o.follows.is_none();
+        let kept = self.observables.iter().filter(|(_, declared)| is_kept(&declared.observable));
+        *self.shared.firsts() = kept.map(|(key, d)| (key.clone(), d.first.clone())).collect();
+        let mappings: Vec<_> = self.shared.projections().values().map(|p| p.mapping.clone()).collect();
+        mappings.iter().for_each(|mapping| self.warn_of_unknown(mapping));
         self.act_on_everything(&initial);
         self.follow();
         self.refresh();
@@ -164,16 +167,7 @@ impl Worker {
     fn map(&mut self, mapping: Mapping) {
         let name = mapping.name.clone();
         let mapping = Arc::new(mapping);
-        for (key, of) in &mapping.keys {
-            if !self.observables.contains_key(&of.observable) {
-                tracing::warn!(
-                    mapping = name,
-                    key,
-                    observable = of.observable,
-                    "there is no such observable: declare it in [state] of the configuration"
-                );
-            }
-        }
+        self.warn_of_unknown(&mapping);
         let names: Vec<String> = mapping.keys.keys().cloned().collect();
         let looked = self.look(&mapping, &names);
         let changed = {
@@ -192,6 +186,20 @@ impl Worker {
             changed
         };
         self.tell(&[(name, changed)]);
+    }
+
+    /// Warns of keys that stand for nothing, once there is a configuration.
+    fn warn_of_unknown(&self, mapping: &Mapping) {
+        for (key, of) in mapping.keys.iter().filter(|_| !self.observables.is_empty()) {
+            if !self.observables.contains_key(&of.observable) {
+                tracing::warn!(
+                    mapping = mapping.name,
+                    key,
+                    observable = of.observable,
+                    "there is no such observable: declare it in [state] of the configuration"
+                );
+            }
+        }
     }
 
     /// What keys of a mapping show now.
@@ -337,26 +345,37 @@ impl Worker {
         }
     }
 
-    /// A write of observables by their own names. Keys that nobody has declared are the word of whoever writes them.
+    /// A write of observables by their own names, all or nothing. Keys that nobody has declared are the word of whoever
+    /// writes them.
     fn write(&mut self, who: &Who, values: Map<String, Value>) -> Answer {
         let mut answer = Answer::default();
-        let mut changes = Vec::new();
+        let (mut changes, mut words) = (Vec::new(), Vec::new());
         for (key, value) in values {
             let Some(declared) = self.observables.get(&key) else {
-                match self.runtime.state.set(&key, value.clone()) {
-                    Ok(_) => answer.values.push((key, value)),
-                    Err(error) => answer.rejected.push(Rejected::invalid(&key, error.to_string())),
-                }
+                words.push((key, value));
                 continue;
             };
             if declared.observable.follows.is_some() || !who.may(declared.observable.write) {
                 answer.rejected.push(Rejected::denied(&key, None));
             } else if let Some(why) = &declared.missing {
                 answer.rejected.push(Rejected::unknown(&key, Some(why.clone())));
+            } else if let Err(invalid) = declared.observable.check(&value) {
+                answer.rejected.push(Rejected::invalid(&key, invalid.0));
             } else {
                 changes.push(Change { name: key.clone(), key, value });
             }
         }
+        // First what can be refused without having acted.
+        if answer.rejected.is_empty()
+            && let Err(error) = self.runtime.state.set_all(words.clone())
+        {
+            let key = words.first().map(|(key, _)| key.clone()).unwrap_or_default();
+            answer.rejected.push(Rejected::invalid(&key, error.to_string()));
+        }
+        if !answer.rejected.is_empty() {
+            return answer;
+        }
+        answer.values = words;
         let done = self.apply(who, changes, &mut answer.rejected);
         let keys: BTreeSet<String> = done.iter().map(|change| change.key.clone()).collect();
         answer.values.extend(done.into_iter().map(|change| (change.name, change.value)));

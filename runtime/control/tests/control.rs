@@ -374,16 +374,23 @@ fn after_a_restart_what_was_kept_is_acted_on_again() {
 }
 
 #[test]
-fn plugins_write_observables_by_name_and_words_of_their_own() {
+fn plugins_write_observables_by_name_and_words_of_their_own_all_or_nothing() {
     let rig = rig();
-    let (tell, told) = channel();
-    let Value::Object(batch) = json!({"brightness": 10, "robot/lidar": {"m": 2}, "cam0Exists": true}) else {
-        panic!("an object")
+    let write = |batch: Value| {
+        let (tell, told) = channel();
+        let Value::Object(batch) = batch else { panic!("an object") };
+        let reply = Box::new(move |answer| tell.send(answer).expect("somebody waits"));
+        rig.control.write(Who::part("lidar"), batch, reply);
+        told.recv().expect("an answer").expect("always")
     };
-    let reply = Box::new(move |answer| tell.send(answer).expect("somebody waits"));
-    rig.control.write(Who::part("lidar"), batch, reply);
-    let answer = told.recv().expect("an answer").expect("always");
-    assert_eq!(values(&answer), json!({"robot/lidar": {"m": 2}, "brightness": 10}));
+    let answer = write(json!({"brightness": 10, "robot/lidar": {"m": 2}, "cam0Exists": true}));
+    assert_eq!(values(&answer), json!({}));
     assert_eq!(errors(&answer), [("Permission denied", "cam0Exists", "")]);
+    rig.nothing_told();
+    assert_eq!(rig.runtime.state.get("robot/lidar"), None);
+    assert_eq!(errors(&write(json!({"brightness": 10, "a/#": 1}))).len(), 1);
+    rig.nothing_told();
+    let answer = write(json!({"brightness": 10, "robot/lidar": {"m": 2}}));
+    assert_eq!(values(&answer), json!({"robot/lidar": {"m": 2}, "brightness": 10}));
     assert_eq!(rig.told()["values"], json!({"brightness": 10}));
 }

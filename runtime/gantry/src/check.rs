@@ -1,7 +1,7 @@
 //! Everything that is wrong with a configuration: its own values, the cameras' pipelines, the plugins' own keys.
 
 use crate::cli::EXIT_CONFIG;
-use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir};
+use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir, script_dir};
 use gantry_core::config::{Finding, Plugin};
 use gantry_host::{Plugins, Settings};
 use gantry_media::Cameras;
@@ -26,6 +26,10 @@ pub(crate) fn findings(
     for (name, camera) in &config.cameras {
         let found = Cameras::check(&pipelines, name, camera);
         all.extend(found.iter().map(|finding| origins.locate_in(&["cameras", name], finding)));
+    }
+    for (name, light) in &config.lights {
+        let found = gantry_outputs::check(name, light);
+        all.extend(found.iter().map(|finding| origins.locate_in(&["lights", name], finding)));
     }
     let settings = Settings { state_dir: state_dir.to_owned(), plugin_dir: plugin_dir(config) };
     for (id, plugin) in &config.plugins {
@@ -59,7 +63,15 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
     // Copies of libraries go to a folder of this process: what a running gateway of another user has is left alone.
     let folder = tempfile::Builder::new().prefix("gantry-check-").tempdir()?;
     let findings = findings(&merged, &sources.file, folder.path(), |_, _| false);
-    if !findings.is_empty() {
+    let scripts = gantry_script::check(&gantry_script::Settings {
+        dir: script_dir(&merged.config, &sources.file),
+        limits: merged.config.scripts.clone(),
+        ..gantry_script::Settings::default()
+    });
+    for problem in &scripts.problems {
+        eprintln!("{problem}");
+    }
+    if !findings.is_empty() || !scripts.problems.is_empty() {
         print(&findings);
         return Ok(ExitCode::from(EXIT_CONFIG));
     }

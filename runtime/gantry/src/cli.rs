@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::config::Sources;
-use crate::{check, plugins, run, scaffold};
+use crate::{check, plugins, run, scaffold, script, user};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,12 +42,26 @@ enum Command {
     /// Work on plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Work on scripts: mappings and rules.
+    Script {
+        #[command(flatten)]
+        source: File,
+        #[command(subcommand)]
+        command: script::Command,
+    },
+    /// Say who may log in.
+    User {
+        #[command(flatten)]
+        source: File,
+        #[command(subcommand)]
+        command: user::Command,
+    },
 }
 
 #[derive(Debug, Args)]
 struct File {
     /// The configuration file [default: config/gantry.toml, else /etc/gantry/gantry.toml]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -81,6 +95,12 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Plugins { source, json } => {
             sources(source, None).and_then(|sources| plugins::command(&sources, json))
+        }
+        Command::Script { source, command } => {
+            sources(source, None).and_then(|sources| script::command(&sources, command))
+        }
+        Command::User { source, command } => {
+            sources(source, None).and_then(|sources| user::command(&sources, command))
         }
         Command::Plugin(Plugin::New { name, path }) => scaffold::command(&name, &path),
     };

@@ -123,20 +123,27 @@ pub(crate) fn plugin_dir(config: &Config) -> PathBuf {
     config.plugin_dir.clone().or_else(beside_program).unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// The folder of pipeline files: as configured, or `pipelines` beside the configuration's folder (as in the source tree),
-/// in it (as in `/etc/gantry`), or in `share/gantry` of where the program is installed.
+/// The folder of pipeline files: as configured, or `pipelines` where such folders are.
 pub(crate) fn pipeline_dir(config: &Config, file: &Path) -> PathBuf {
-    if let Some(dir) = &config.pipeline_dir {
-        return dir.clone();
-    }
+    config.pipeline_dir.clone().unwrap_or_else(|| shipped_dir("pipelines", file))
+}
+
+/// The folder of scripts: as configured, or `scripts` where such folders are.
+pub(crate) fn script_dir(config: &Config, file: &Path) -> PathBuf {
+    config.script_dir.clone().unwrap_or_else(|| shipped_dir("scripts", file))
+}
+
+/// A folder that comes with the gateway: beside the configuration's folder (as in the source tree), in it (as in
+/// `/etc/gantry`), or in `share/gantry` of where the program is installed.
+fn shipped_dir(name: &str, file: &Path) -> PathBuf {
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let beside = folder.join("../pipelines");
-    let mut candidates = vec![beside.clone(), folder.join("pipelines")];
+    let beside = folder.join("..").join(name);
+    let mut candidates = vec![beside.clone(), folder.join(name)];
     if let Ok(program) = std::env::current_exe() {
-        candidates.extend(program.parent().map(|bin| bin.join("../share/gantry/pipelines")));
+        candidates.extend(program.parent().map(|bin| bin.join("../share/gantry").join(name)));
     }
     candidates.into_iter().find(|dir| dir.is_dir()).unwrap_or(beside)
 }

@@ -7,16 +7,21 @@
 mod admin;
 mod check;
 mod cli;
+mod clock;
 mod config;
 mod log;
 mod metrics;
 mod plugins;
 mod readiness;
+mod records;
 mod run;
 mod runtime;
 mod scaffold;
+mod script;
+mod state;
 mod statedir;
 mod systemd;
+mod user;
 mod watch;
 mod watchdog;
 

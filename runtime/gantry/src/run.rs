@@ -52,7 +52,11 @@ pub(crate) fn run(sources: Sources) -> anyhow::Result<ExitCode> {
     };
     let config = merged.config;
     let log = log::Handle::install(&config.log);
-    let gateway = Arc::new(Gateway::new(&config, &sources.file, Metrics::install()?)?);
+    let (gateway, initial) = Gateway::new(&config, &sources.file, Metrics::install()?)?;
+    let gateway = Arc::new(gateway);
+    if let Some(initial) = initial {
+        greet(&initial);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watch = Watch::new(&text.unwrap_or_default());
     let mut running = Running { sources, gateway, log, state_dir, watch, admin: None };
@@ -60,6 +64,18 @@ pub(crate) fn run(sources: Sources) -> anyhow::Result<ExitCode> {
     // A plugin that hangs in `validate` has a thread that nobody waits for.
     runtime.shutdown_background();
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Says the password of the first user, once: it is kept nowhere, and never in the log.
+fn greet(initial: &gantry_access::Initial) {
+    let text = format!(
+        "There were no users, so one was made: name `{}`, password `{}`. Note it: it is not shown again.\n\
+         Change it with `gantry user passwd {}`.\n",
+        initial.name,
+        initial.password.reveal(),
+        initial.name
+    );
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 struct Running {
@@ -105,10 +121,16 @@ impl Running {
                     }
                 }
                 // One check at a time; whatever asks for the next one waits where it is.
-                _ = look.tick(), if checking.is_none() => if self.watch.look(&self.sources.file) {
-                    checking = Some(self.check("the file has changed"));
-                },
-                _ = hup.recv(), if checking.is_none() => checking = Some(self.check("SIGHUP")),
+                _ = look.tick(), if checking.is_none() => {
+                    self.gateway.look_at_scripts();
+                    if self.watch.look(&self.sources.file) {
+                        checking = Some(self.check("the file has changed"));
+                    }
+                }
+                _ = hup.recv(), if checking.is_none() => {
+                    self.gateway.look_at_scripts();
+                    checking = Some(self.check("SIGHUP"));
+                }
                 checked = finish(&mut checking) => {
                     checking = None;
                     self.reload(checked).await;

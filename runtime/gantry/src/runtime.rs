@@ -6,17 +6,19 @@ use crate::check::count;
 use crate::config::{pipeline_dir, plugin_dir};
 use crate::metrics::Metrics;
 use crate::readiness::{self, Problem};
+use crate::records::Records;
+use crate::state::State;
 use crate::watchdog;
+use gantry_access::Initial;
 use gantry_core::Runtime;
 use gantry_core::config::Config;
 use gantry_core::health::Level;
-use gantry_core::services::ServiceError;
 use gantry_host::{Plugins, Report, RunState, Settings};
 use gantry_media::{CameraStatus, Cameras};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long plugins may take to say good-bye; the whole end takes 5 s at most.
@@ -26,7 +28,9 @@ const ALL_ENDS: Duration = Duration::from_millis(4800);
 /// Everything that runs. Shared with the admin listener.
 pub(crate) struct Gateway {
     runtime: Runtime,
-    cameras: Cameras,
+    cameras: Arc<Cameras>,
+    state: State,
+    records: Arc<Records>,
     plugins: Plugins,
     metrics: Metrics,
     applied: Mutex<Config>,
@@ -34,13 +38,20 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// The parts, with nothing in them yet. The folders are those of `config` and hold for the life of the process.
-    pub(crate) fn new(config: &Config, file: &Path, metrics: Metrics) -> anyhow::Result<Self> {
+    /// Also the user that was made, when there was none.
+    pub(crate) fn new(
+        config: &Config,
+        file: &Path,
+        metrics: Metrics,
+    ) -> anyhow::Result<(Self, Option<Initial>)> {
         let runtime = Runtime::default();
-        let cameras = Cameras::new(runtime.clone(), pipeline_dir(config, file))?;
+        let records = Arc::new(Records::open(&config.state_dir, runtime.health.clone())?);
+        let cameras = Arc::new(Cameras::new(runtime.clone(), pipeline_dir(config, file))?);
+        let (state, initial) = State::start(&runtime, &cameras, &records, config, file)?;
         let settings = Settings { state_dir: config.state_dir.clone(), plugin_dir: plugin_dir(config) };
         let plugins = Plugins::new(runtime.clone(), settings);
-        offer_services(&runtime);
-        Ok(Self { runtime, cameras, plugins, metrics, applied: Mutex::default() })
+        let gateway = Self { runtime, cameras, state, records, plugins, metrics, applied: Mutex::default() };
+        Ok((gateway, initial))
     }
 
     fn applied(&self) -> MutexGuard<'_, Config> {
@@ -51,6 +62,7 @@ impl Gateway {
     /// the keys whose change needs a new process.
     pub(crate) fn apply(&self, new: Config) -> Vec<&'static str> {
         self.cameras.apply(&new.cameras);
+        self.state.apply(&self.config(), &new);
         self.plugins.apply(&new.plugins);
         let names: Vec<&String> = new.cameras.keys().collect();
         let names = json!({ "cameras": names });
@@ -140,35 +152,19 @@ impl Gateway {
         self.cameras.status()
     }
 
+    /// Has the folder of scripts looked at.
+    pub(crate) fn look_at_scripts(&self) {
+        self.state.look_at_scripts();
+    }
+
     /// Ends everything in time. Blocks.
     pub(crate) fn shutdown(&self) {
         let begin = Instant::now();
         self.plugins.shutdown(begin + PLUGINS_END);
+        self.state.shutdown(begin + ALL_ENDS);
+        self.records.close();
         self.cameras.shutdown(begin + ALL_ENDS);
     }
-}
-
-fn offer_services(runtime: &Runtime) {
-    let begin = Instant::now();
-    runtime.services.offer_sync("gateway.info", move |_, _| {
-        let version = env!("CARGO_PKG_VERSION");
-        Ok(json!({ "name": "gantry", "version": version, "uptime_s": begin.elapsed().as_secs() }))
-    });
-    let state = runtime.state.clone();
-    runtime.services.offer_sync("state.write", move |_, request| {
-        let Some(values) = request.get("values").and_then(Value::as_object) else {
-            return Err(ServiceError("state.write: send {\"values\": {key: value}}".to_owned()));
-        };
-        // What the runtime itself says of the cameras is not for plugins to change.
-        if let Some(key) = values.keys().find(|key| key.starts_with("cameras/")) {
-            return Err(ServiceError(format!(
-                "state.write: `{key}` is the runtime's own: write under another name"
-            )));
-        }
-        let batch = values.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let revision = state.set_all(batch).map_err(|error| ServiceError(error.to_string()))?;
-        Ok(json!({ "revision": revision }))
-    });
 }
 
 impl Facts for Gateway {

@@ -2,13 +2,15 @@
 //! a pipeline; everything that can hang is on the session's own thread.
 
 use crate::backoff::{Backoff, Watchdog};
+use crate::board::{Board, Listener, Outcome};
 use crate::figures::Figures;
-use crate::session::{Controls, Event, Gates, Plan, Session};
-use crate::{CameraState, CameraStatus, Control, Source, check, lock, redact};
+use crate::pipeline_file::Text;
+use crate::session::{Event, Gates, Plan, Session};
+use crate::{CameraState, CameraStatus, ControlError, PipelineFile, Source, check, lock, redact};
 use gantry_core::health::Level;
 use gantry_core::{Runtime, config};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -25,6 +27,8 @@ const TRIES_BEFORE_ERROR: u32 = 4;
 
 enum Order {
     Configure(config::Camera),
+    /// Something is wanted that only a new session can do.
+    Rebuild,
     Stop,
     Session(u64, Event),
 }
@@ -44,14 +48,19 @@ pub(crate) struct Handle {
     done: Receiver<()>,
     public: Arc<Mutex<Public>>,
     figures: Arc<Figures>,
-    controls: Controls,
-    applied: (config::Camera, Vec<String>),
+    pub(crate) board: Arc<Board>,
+    applied: (config::Camera, Vec<Text>),
 }
 
 /// The texts of the pipeline files of a camera, to see whether they changed.
-fn texts(dir: &Path, camera: &config::Camera) -> Vec<String> {
+fn texts(dir: &Path, camera: &config::Camera) -> Vec<Text> {
     let Ok(source) = Source::parse(&camera.source) else { return Vec::new() };
-    check::texts(dir, &source, camera).into_iter().flatten().map(|(_, text)| text.toml).collect()
+    check::texts(dir, &source, camera).into_iter().flatten().map(|(_, text)| text).collect()
+}
+
+/// What those files say, as far as they are good.
+fn files(texts: &[Text]) -> Vec<(String, PipelineFile)> {
+    texts.iter().filter_map(|text| Some((text.file.clone(), text.parse().ok()?))).collect()
 }
 
 impl Handle {
@@ -60,6 +69,7 @@ impl Handle {
         dir: &Path,
         name: &str,
         camera: &config::Camera,
+        listener: Listener,
         earlier: Option<Self>,
     ) -> Self {
         let (orders, received) = channel();
@@ -72,18 +82,21 @@ impl Handle {
             last_error: None,
             fps: 0.0,
         }));
-        let controls = Controls::default();
+        let applied = (camera.clone(), texts(dir, camera));
+        let board = Arc::new(Board::new(name, listener));
+        board.configure(camera, &files(&applied.1));
         let supervisor = Supervisor {
             name: name.into(),
             part: format!("camera/{name}"),
             runtime: runtime.clone(),
             dir: dir.to_path_buf(),
+            configured: camera.clone(),
             camera: camera.clone(),
             orders: orders.clone(),
             figures: figures.clone(),
             public: public.clone(),
             gates: Gates::default(),
-            controls: controls.clone(),
+            board: board.clone(),
             phase: Phase::Waiting { due: Instant::now() },
             generation: 0,
             closing: Vec::new(),
@@ -105,16 +118,32 @@ impl Handle {
             let message = format!("cannot start a thread: {error}: raise the limit of tasks");
             runtime.health.report(&format!("camera/{name}"), Level::Failed, message);
         }
-        Self { orders, done, public, figures, controls, applied: (camera.clone(), texts(dir, camera)) }
+        Self { orders, done, public, figures, board, applied }
     }
 
-    /// Gives the camera its section; nothing happens when neither that nor its pipeline file changed.
-    pub(crate) fn configure(&mut self, dir: &Path, camera: &config::Camera) {
+    /// Gives the camera its section; nothing happens when neither that nor its pipeline file changed. True when they did.
+    pub(crate) fn configure(&mut self, dir: &Path, camera: &config::Camera) -> bool {
         let applied = (camera.clone(), texts(dir, camera));
-        if self.applied != applied {
+        let has_changed = self.applied != applied;
+        if has_changed {
+            self.board.configure(camera, &files(&applied.1));
             self.applied = applied;
             let _ = self.orders.send(Order::Configure(camera.clone()));
         }
+        has_changed
+    }
+
+    /// Sets a control, now and for sessions to come.
+    pub(crate) fn set(&self, control: &str, value: &Value) -> Result<(), ControlError> {
+        let outcome = self.board.set(control, value)?;
+        if control == "resolution" {
+            // The size of the last picture is no longer that of the next.
+            self.figures.size.store(0, std::sync::atomic::Ordering::Relaxed);
+        }
+        if outcome == Outcome::Rebuild {
+            let _ = self.orders.send(Order::Rebuild);
+        }
+        Ok(())
     }
 
     pub(crate) fn stop(&self) {
@@ -130,10 +159,6 @@ impl Handle {
     pub(crate) fn wait(&mut self, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         self.done.recv_timeout(left) == Err(RecvTimeoutError::Disconnected)
-    }
-
-    pub(crate) fn controls(&self) -> BTreeMap<String, Control> {
-        lock(&self.controls).clone()
     }
 
     pub(crate) fn status(&self, name: &str) -> CameraStatus {
@@ -170,12 +195,15 @@ struct Supervisor {
     part: String,
     runtime: Runtime,
     dir: PathBuf,
+    /// Its section.
+    configured: config::Camera,
+    /// Its section with what is wanted of source and rate, as the newest session has it.
     camera: config::Camera,
     orders: Sender<Order>,
     figures: Arc<Figures>,
     public: Arc<Mutex<Public>>,
     gates: Gates,
-    controls: Controls,
+    board: Arc<Board>,
     phase: Phase,
     /// The number of the newest session; events of others are late.
     generation: u64,
@@ -204,6 +232,7 @@ impl Supervisor {
             }
             match received.recv_timeout(self.patience(Instant::now())) {
                 Ok(Order::Configure(camera)) => self.configure(camera),
+                Ok(Order::Rebuild) => self.configure(self.configured.clone()),
                 Ok(Order::Stop) => self.stop(),
                 Ok(Order::Session(generation, event)) => self.hear(generation, event),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -245,6 +274,8 @@ impl Supervisor {
         } else {
             self.runtime.health.report(&self.part, Level::Degraded, "opening the camera");
         }
+        self.camera = self.board.overrule(&self.configured);
+        lock(&self.public).source = redact(&self.camera.source);
         self.generation += 1;
         let (generation, orders) = (self.generation, self.orders.clone());
         let report = Arc::new(move |event| _ = orders.send(Order::Session(generation, event)));
@@ -254,7 +285,7 @@ impl Supervisor {
             pipeline_dir: self.dir.clone(),
             hub: self.runtime.frames.clone(),
             gates: self.gates.clone(),
-            controls: self.controls.clone(),
+            board: self.board.clone(),
             figures: self.figures.clone(),
         };
         self.samples.clear();
@@ -289,6 +320,7 @@ impl Supervisor {
                 self.closing.retain(|(closing, _)| *closing != generation);
             }
             (Phase::Open { .. }, Event::Ended) if current => self.ended(now),
+            (Phase::Open { .. }, Event::Outdated) if current => self.configure(self.configured.clone()),
             _ => {}
         }
     }
@@ -322,7 +354,7 @@ impl Supervisor {
         }
         let fps = (self.figures.captured.get() - before) as f64 / span;
         lock(&self.public).fps = (fps * 10.0).round() / 10.0;
-        let (width, height) = self.figures.size().unwrap_or((self.camera.width, self.camera.height));
+        let (width, height) = self.figures.size().unwrap_or_else(|| self.size());
         let Some((shown_width, shown_height, shown_fps)) = self.shown else { return };
         // What is within the grain of the measurement is no news.
         let is_news =
@@ -349,7 +381,13 @@ impl Supervisor {
             public.reason.clear();
         }
         self.figures.size.store(0, std::sync::atomic::Ordering::Relaxed);
-        self.show(self.camera.width, self.camera.height, fps);
+        let (width, height) = self.size();
+        self.show(width, height, fps);
+    }
+
+    /// The size that pictures are to have.
+    fn size(&self) -> (u32, u32) {
+        self.board.size().unwrap_or((self.camera.width, self.camera.height))
     }
 
     /// Shows that the camera runs. Whoever sees it connected finds everything else in place.
@@ -430,12 +468,11 @@ impl Supervisor {
         self.close(now);
         {
             let mut public = lock(&self.public);
-            public.source = redact(&camera.source);
             public.state = CameraState::Starting;
             public.reason.clear();
         }
         self.set("connected", json!(false));
-        self.camera = camera;
+        self.configured = camera;
         self.backoff = Backoff::default();
         self.tries = 0;
         self.phase = Phase::Waiting { due: now };

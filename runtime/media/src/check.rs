@@ -58,9 +58,14 @@ pub(crate) fn check(dir: &Path, name: &str, camera: &Camera) -> Vec<Finding> {
         let message = |p| format!("{}: {p}: correct the path or its permissions", path.display());
         findings.extend(problem.map(|p| Finding::new(at("source"), message(p))));
     }
-    if let Err(error) = gstreamer::init() {
-        findings.push(Finding::new(at(""), MediaError::Init(error.to_string()).to_string()));
+    if let Err(error) = crate::init() {
+        findings.push(Finding::new(at(""), error.to_string()));
         return findings;
+    }
+    for (index, sensor) in camera.sensors.iter().enumerate() {
+        if let Err(error) = Source::parse(sensor) {
+            findings.push(Finding::new(at(&format!("sensors[{index}]")), error.to_string()));
+        }
     }
     let texts = match texts(dir, &source, camera) {
         Ok(texts) => texts,

@@ -1,6 +1,11 @@
-//! Gates: what keeps a stream from being encoded while nobody watches it, and no faster than the fastest watcher wants.
+//! Gates: what keeps a stream from being made while nobody watches it, and no faster than the fastest watcher wants.
+//!
+//! The way to a stream may lead through several gates, and several streams may share one. Whether a frame is wanted for a
+//! stream is decided once, at the outermost gate of its way; that gate passes what any of its streams wants. Gates further
+//! in pass only the frames that were wanted for theirs.
 
 use crate::lock;
+use crate::sink::InFlight;
 use crate::tap::{Tap, discard, monotonic_ns};
 use gantry_core::frames::{Demand, Pace, Stream};
 use gstreamer as gst;
@@ -8,7 +13,7 @@ use gstreamer::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// The gate of one stream. It belongs to the camera and not to a session, so that demand outlives a rebuild.
+/// The demand for one stream. It belongs to the camera and not to a session, so that demand outlives a rebuild.
 pub(crate) struct Gate {
     pub(crate) stream: Arc<Stream>,
     shared: Arc<Shared>,
@@ -21,6 +26,14 @@ struct Shared {
     pace: Mutex<Pace>,
 }
 
+/// One stream's frames on their way through the gates of a session.
+#[derive(Clone)]
+pub(crate) struct Way {
+    shared: Arc<Shared>,
+    /// The frames that were wanted and have not come out of the stream's sink.
+    pub(crate) in_flight: Arc<InFlight>,
+}
+
 impl Gate {
     /// The gate of a stream: follows its demand until it is dropped.
     pub(crate) fn new(stream: Arc<Stream>) -> Self {
@@ -30,28 +43,52 @@ impl Gate {
         Self { stream, shared }
     }
 
-    /// Puts the gate on the input of an element. `passed` is called with the number of each frame that goes through.
-    pub(crate) fn attach(&self, pad: &gst::Pad, tap: Arc<Tap>, passed: impl Fn(u64) + Send + Sync + 'static) {
-        let shared = self.shared.clone();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if !shared.open.load(Ordering::Acquire) {
-                return discard(info);
-            }
-            let moment = info.buffer().and_then(|b| tap.moment(b.pts()));
-            let captured_ns = moment.map_or_else(monotonic_ns, |m| m.monotonic_ns);
-            let rate = shared.max_millihertz.load(Ordering::Relaxed);
-            if !lock(&shared.pace).wants(captured_ns, rate) {
-                return discard(info);
-            }
-            if let Some(moment) = moment {
-                passed(moment.sequence);
-            }
-            gst::PadProbeReturn::Ok
-        });
+    /// The way of this stream's frames through a session.
+    pub(crate) fn way(&self) -> Way {
+        Way { shared: self.shared.clone(), in_flight: Arc::default() }
     }
 }
 
+/// Makes the input of an element the outermost gate of these streams: decides for each frame who wants it.
+pub(crate) fn attach_outer(pad: &gst::Pad, tap: Arc<Tap>, ways: Vec<Way>) {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if !ways.iter().any(|way| way.shared.open.load(Ordering::Acquire)) {
+            return discard(info);
+        }
+        let moment = info.buffer().and_then(|b| tap.moment(b.pts()));
+        let captured_ns = moment.map_or_else(monotonic_ns, |m| m.monotonic_ns);
+        let mut is_wanted = false;
+        for way in &ways {
+            if way.shared.wants(captured_ns) {
+                is_wanted = true;
+                if let Some(moment) = moment {
+                    way.in_flight.entered(moment.sequence);
+                }
+            }
+        }
+        if is_wanted { gst::PadProbeReturn::Ok } else { discard(info) }
+    });
+}
+
+/// Makes the input of an element an inner gate of these streams.
+pub(crate) fn attach_inner(pad: &gst::Pad, tap: Arc<Tap>, ways: Vec<Way>) {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let moment = info.buffer().and_then(|b| tap.moment(b.pts()));
+        let is_wanted = match moment {
+            Some(moment) => ways.iter().any(|way| way.in_flight.has(moment.sequence)),
+            // An element gave it a time of its own: nobody can tell which frame it was.
+            None => ways.iter().any(|way| way.shared.open.load(Ordering::Acquire)),
+        };
+        if is_wanted { gst::PadProbeReturn::Ok } else { discard(info) }
+    });
+}
+
 impl Shared {
+    fn wants(&self, captured_ns: u64) -> bool {
+        self.open.load(Ordering::Acquire)
+            && lock(&self.pace).wants(captured_ns, self.max_millihertz.load(Ordering::Relaxed))
+    }
+
     fn follow(&self, demand: Demand) {
         self.max_millihertz.store(demand.max_millihertz, Ordering::Relaxed);
         let open = demand.watchers > 0;

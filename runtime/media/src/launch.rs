@@ -1,8 +1,9 @@
 //! From a pipeline file to GStreamer elements: placeholders, parsing, and everything that can be wrong without opening
 //! the camera.
 
+use crate::control::{Control, Setting};
 use crate::packages::advice_for_element;
-use crate::pipeline_file::{Control, PipelineFile};
+use crate::pipeline_file::PipelineFile;
 use crate::{Source, redact, suggest};
 use gantry_core::config;
 use gstreamer as gst;
@@ -73,17 +74,21 @@ fn check_elements(file: &PipelineFile, source: &Source, pipeline: &gst::Pipeline
             problems.push(format!("{key}: element `{}` is no appsink: name the appsink", stream.sink));
         }
         let key = format!("streams.{name}.gate");
-        if let Some(gate) = &stream.gate
-            && let Some(element) = find(&key, gate, &mut problems)
-            && element.static_pad("sink").is_none()
-        {
-            problems
-                .push(format!("{key}: element `{gate}` has no input to shut: name the encoder or a queue"));
+        for gate in &stream.gate {
+            if let Some(element) = find(&key, gate, &mut problems)
+                && element.static_pad("sink").is_none()
+            {
+                problems.push(format!(
+                    "{key}: element `{gate}` has no input to shut: name the encoder or a queue"
+                ));
+            }
         }
     }
     for (name, control) in &file.controls {
-        if let Some(element) = find(&format!("controls.{name}.element"), &control.element, &mut problems) {
-            problems.extend(check_control(name, control, &element));
+        if let (Some(element), Some(property)) = (&control.element, &control.property)
+            && let Some(element) = find(&format!("controls.{name}.element"), element, &mut problems)
+        {
+            problems.extend(check_control(name, control, property, &element));
         }
     }
     if matches!(source, Source::Demo { .. })
@@ -96,16 +101,33 @@ fn check_elements(file: &PipelineFile, source: &Source, pipeline: &gst::Pipeline
     problems
 }
 
-fn check_control(name: &str, control: &Control, element: &gst::Element) -> Option<String> {
+fn check_control(name: &str, control: &Control, property: &str, element: &gst::Element) -> Option<String> {
     let specs = element.list_properties();
     let key = format!("controls.{name}.property");
     let kind = element.factory().map_or_else(String::new, |f| f.name().to_string());
-    let Some(spec) = specs.iter().find(|s| s.name() == control.property) else {
-        let hint = suggest(&control.property, specs.iter().map(|s| s.name()));
-        return Some(format!("{key}: {kind} has no property `{}`{hint}", control.property));
+    let Some(spec) = specs.iter().find(|s| s.name() == property) else {
+        let hint = suggest(property, specs.iter().map(|s| s.name()));
+        return Some(format!("{key}: {kind} has no property `{property}`{hint}"));
     };
     if !spec.flags().contains(gst::glib::ParamFlags::WRITABLE) {
-        return Some(format!("{key}: `{}` of {kind} cannot be written: name another", control.property));
+        return Some(format!("{key}: `{property}` of {kind} cannot be written: name another"));
+    }
+    if let Some(template) = &control.text {
+        // Any value will do to see whether the text is one that the property understands.
+        let text =
+            ["{width}", "{height}", "{value}"].iter().fold(template.clone(), |t, f| t.replace(f, "16"));
+        return refusal(spec, &text)
+            .map(|text| format!("controls.{name}.text: {kind} does not take `{text}`: correct it"));
+    }
+    if !control.values.is_empty() {
+        let mut settings =
+            control.values.keys().map(|k| control.setting(&serde_json::Value::String(k.clone())));
+        return settings
+            .find_map(|setting| match setting {
+                Ok(Setting::Text(text)) => refusal(spec, &text),
+                _ => None,
+            })
+            .map(|text| format!("controls.{name}.values: {kind} does not take `{text}`: correct it"));
     }
     let range = |low: f64, high: f64| {
         let inside = control.to.iter().all(|v| (low..=high).contains(v));
@@ -127,8 +149,13 @@ fn check_control(name: &str, control: &Control, element: &gst::Element) -> Optio
     } else if spec.is::<ParamSpecBoolean>() || spec.is::<ParamSpecEnum>() {
         None
     } else {
-        Some(format!("{key}: `{}` of {kind} is no number, switch or choice: name another", control.property))
+        Some(format!("{key}: `{property}` of {kind} is no number, switch or choice: give `text` or `values`"))
     }
+}
+
+/// The text, when it is none of a property's values.
+fn refusal(spec: &gst::glib::ParamSpec, text: &str) -> Option<String> {
+    gst::glib::Value::deserialize_with_pspec(text, spec).is_err().then(|| text.to_owned())
 }
 
 /// Where the frames of an element can be seen: behind it if it has one output, else before it.
@@ -271,24 +298,10 @@ mod tests {
     fn wrong_names_are_answered_with_the_nearest_right_one() {
         let mut file =
             file("videotestsrc ! videobalance name=balance ! identity name=captured ! appsink name=outs");
-        file.controls.insert(
-            "brightness".into(),
-            Control {
-                element: "balance".into(),
-                property: "brightnes".into(),
-                from: [0., 100.],
-                to: [-1., 1.],
-            },
-        );
-        file.controls.insert(
-            "contrast".into(),
-            Control {
-                element: "balance".into(),
-                property: "contrast".into(),
-                from: [0., 100.],
-                to: [-1., 1.],
-            },
-        );
+        for (name, property) in [("brightness", "brightnes"), ("contrast", "contrast")] {
+            let toml = format!("element = 'balance'\nproperty = '{property}'\nto = [-1.0, 1.0]");
+            file.controls.insert(name.into(), toml::from_str(&toml).expect("a control"));
+        }
         let message = problems(&file, "test:");
         for says in
             ["did you mean `captured`", "did you mean `outs`", "did you mean `brightness`", "from 0 to 2"]

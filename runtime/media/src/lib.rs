@@ -5,33 +5,55 @@
 //! made of is said in a [`PipelineFile`]; which one belongs to a camera follows from its [`Source`].
 //!
 //! This crate does *not* read the configuration file, does not know who watches (the hub's demand is all it sees), and
-//! touches no pixels except those of the [`demo`] scene. It is the only crate that needs GStreamer.
+//! touches no pixels except those of the [`demo`] scene and of pictures
+//! that are corrected in software. It is the only crate that needs GStreamer.
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod board;
 mod camera;
 mod cameras;
 mod check;
+mod control;
 pub mod demo;
 mod error;
 mod figures;
 mod gate;
 mod launch;
 mod log;
+mod messages;
 mod packages;
 mod pipeline_file;
+mod recorder;
 mod session;
 mod sink;
+mod snapshot;
 mod source;
 mod status;
+mod streams;
 mod tap;
+mod tone;
 mod v4l2;
 
 pub use cameras::Cameras;
+pub use control::{Control, ControlError, ControlInfo, ControlKind, DeviceControl};
 pub use error::MediaError;
-pub use pipeline_file::{Control, PipelineFile, StreamSpec};
+pub use pipeline_file::{PipelineFile, StreamSpec};
+pub use recorder::{
+    Closed, ClosedWhy, FreeSpace, OnEvent, Progress, RecordError, RecordEvent, RecordStatus, Recorder,
+    Removed, RemovedWhy,
+};
+pub use snapshot::{OnRemoved, PassesJpeg, Reply, Snapshot, SnapshotError, Snapshots};
 pub use source::{Source, SourceError, V4l2Format, redact};
 pub use status::{CameraState, CameraStatus};
+
+/// Starts GStreamer and makes this crate's own elements known.
+fn init() -> Result<(), MediaError> {
+    static TONE: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
+    gstreamer::init().map_err(|e| MediaError::Init(e.to_string()))?;
+    let registered = TONE.get_or_init(|| tone::register().map_err(|e| e.to_string()));
+    registered.clone().map_err(MediaError::Init)
+}
 
 /// Locks a mutex whose data stays consistent even if a holder panicked: every critical section here is a few assignments.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,5 +1,6 @@
 //! Pipeline files: what a camera's pipeline is made of, as an operator writes it.
 
+use crate::control::Control;
 use crate::{MediaError, suggest};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ const BUILT_IN: [(&str, &str); 8] = [
 const MAX_FILE: u64 = 64 * 1024;
 
 const KEYS: [&str; 7] = ["description", "pipeline", "capture", "numbered", "preroll", "controls", "streams"];
-const CONTROL_KEYS: [&str; 4] = ["element", "property", "from", "to"];
+const CONTROL_KEYS: [&str; 7] = ["element", "property", "from", "to", "values", "text", "v4l2"];
 const STREAM_KEYS: [&str; 2] = ["sink", "gate"];
 
 /// One pipeline file.
@@ -54,44 +55,28 @@ fn capture() -> String {
     "capture".into()
 }
 
-/// Binds an observable to a property of an element.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Control {
-    /// The element's name.
-    pub element: String,
-    /// The property's name.
-    pub property: String,
-    /// The observable's range.
-    #[serde(default = "percent")]
-    pub from: [f64; 2],
-    /// The property's range: `from[0]` becomes `to[0]`, `from[1]` becomes `to[1]`, linear between.
-    #[serde(default = "percent")]
-    pub to: [f64; 2],
-}
-
-fn percent() -> [f64; 2] {
-    [0.0, 100.0]
-}
-
-impl Control {
-    /// The property's value for a value of the observable, which is held within its range.
-    #[must_use]
-    pub fn map(&self, value: f64) -> f64 {
-        let [low, high] = self.from;
-        let part = ((value - low) / (high - low)).clamp(0.0, 1.0);
-        self.to[0] + part * (self.to[1] - self.to[0])
-    }
-}
-
 /// One stream that a pipeline gives.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StreamSpec {
     /// The name of its appsink.
     pub sink: String,
-    /// The name of the element whose input is shut while nobody watches: the encoder, or the queue before it. Without
-    /// one the stream always runs.
-    #[serde(default)]
-    pub gate: Option<String>,
+    /// The elements whose inputs are shut while nobody watches, in the order that a frame meets them: the encoder, or the
+    /// queue before it and the encoder when other streams pass that queue too. Without one the stream always runs.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub gate: Vec<String>,
+}
+
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "the name of an element, or a list of names")]
+    enum Names {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Names::deserialize(from)? {
+        Names::One(name) => vec![name],
+        Names::Many(names) => names,
+    })
 }
 
 /// A pipeline file's text and where it is from.
@@ -205,10 +190,25 @@ impl PipelineFile {
             ("controls", self.controls.keys().collect()),
         ] {
             for name in names {
-                let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+                let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
                 if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
-                    problems
-                        .push(format!("{section}.{name}: a name is made of a-z, 0-9, - and _: rename it"));
+                    problems.push(format!(
+                        "{section}.{name}: a name is made of letters, digits, - and _, at most 64: rename it"
+                    ));
+                }
+            }
+        }
+        // A gate decides for the streams that it is the outermost of, or follows what was decided: it cannot do both.
+        for (name, stream) in &self.streams {
+            for (depth, gate) in stream.gate.iter().enumerate() {
+                let other = self.streams.iter().find(|(_, other)| {
+                    other.gate.iter().position(|g| g == gate).is_some_and(|at| (at == 0) != (depth == 0))
+                });
+                if let (Some((other, _)), 0) = (other, depth) {
+                    problems.push(format!(
+                        "streams.{name}.gate: `{gate}` comes first here and later in streams.{other}: list the same first \
+                         gate in both"
+                    ));
                 }
             }
         }
@@ -216,6 +216,33 @@ impl PipelineFile {
             let finite = control.from.iter().chain(&control.to).all(|v| v.is_finite());
             if !finite || control.from[0] >= control.from[1] {
                 problems.push(format!("controls.{name}.from: the lower end comes first: write [0, 100]"));
+            }
+            if matches!(name.as_str(), "fps" | "sensor") {
+                problems.push(format!(
+                    "controls.{name}: the runtime has it for every camera: remove the section"
+                ));
+            }
+            if control.element.is_some() != control.property.is_some() {
+                problems.push(format!("controls.{name}: `element` and `property` come together: give both"));
+            }
+            if control.element.is_none() && control.v4l2.is_none() {
+                problems.push(format!(
+                    "controls.{name}: it is bound to nothing: give `element` and `property`, or `v4l2`"
+                ));
+            }
+            if control.text.is_some() && !control.values.is_empty() {
+                problems.push(format!("controls.{name}: `text` and `values` exclude each other: remove one"));
+            }
+            let fields = ["{value}", "{width}", "{height}"];
+            if control.text.as_ref().is_some_and(|text| !fields.iter().any(|field| text.contains(field))) {
+                problems.push(format!(
+                    "controls.{name}.text: the value is nowhere in it: write {{value}}, or {{width}} and {{height}}"
+                ));
+            }
+            if control.values.values().any(|v| v.is_array() || v.is_table() || v.is_datetime()) {
+                problems.push(format!(
+                    "controls.{name}.values: a property has a number, a switch or a text: write one for each"
+                ));
             }
         }
     }
@@ -287,10 +314,35 @@ mod tests {
     }
 
     #[test]
-    fn a_control_is_mapped_linearly_and_held_in_range() {
-        let control =
-            Control { element: "b".into(), property: "p".into(), from: [0.0, 100.0], to: [-1.0, 1.0] };
-        assert_eq!([0.0, 50.0, 75.0, 200.0].map(|v| control.map(v)), [-1.0, 0.0, 0.5, 1.0]);
+    fn a_control_that_is_bound_to_nothing_or_in_two_ways_is_refused() {
+        for (control, says) in [
+            ("[controls.gain]", "bound to nothing"),
+            ("[controls.gain]\nelement = 'e'", "come together"),
+            ("[controls.gain]\nv4l2 = 'gain'\ntext = '{value}'\nvalues = { a = 1 }", "exclude each other"),
+            ("[controls.gain]\nv4l2 = 'gain'\ntext = 'x'", "{value}"),
+            ("[controls.gain]\nv4l2 = 'gain'\nvalues = { a = [1] }", "a number, a switch or a text"),
+            ("[controls.gain]\nv4l2 = 3", "the name of a control"),
+            ("[controls.fps]\nv4l2 = 'fps'", "remove the section"),
+            ("[controls.'white balance']\nv4l2 = 'x'", "rename it"),
+        ] {
+            let toml = format!("pipeline = 'a'\n[streams.jpeg]\nsink = 's'\n{control}");
+            let problems = PipelineFile::parse(&toml).expect_err(control).join("\n");
+            assert!(problems.contains(says), "{control}: {problems}");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_decides_for_one_stream_cannot_follow_for_another() {
+        let toml = |first: &str, second: &str| {
+            format!(
+                "pipeline = 'a'\n[streams.jpeg]\nsink = 's'\ngate = {first}\n[streams.raw]\nsink = 'r'\ngate = {second}"
+            )
+        };
+        for (first, second) in [("'e'", "['e', 'f']"), ("['q', 'e']", "['q', 'r']"), ("'e'", "'f'")] {
+            PipelineFile::parse(&toml(first, second)).expect("good gates");
+        }
+        let problems = PipelineFile::parse(&toml("['q', 'e']", "'e'")).expect_err("two minds").join("\n");
+        assert!(problems.contains("streams.raw.gate: `e` comes first here"), "{problems}");
     }
 
     #[test]

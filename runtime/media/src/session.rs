@@ -1,14 +1,14 @@
 //! One life of a pipeline, from building it to NULL, on a thread of its own: whatever hangs in a driver or a network
 //! hangs there, and the camera's supervisor goes on.
 
+use crate::board::{self, Board, Bound, Offer, Outcome};
 use crate::demo::feed;
 use crate::figures::with_advice;
 use crate::gate::Gate;
-use crate::packages::advice_for_media;
-use crate::sink::InFlight;
+use crate::messages::{error_text, missing_plugin};
 use crate::source::hide;
 use crate::tap::Tap;
-use crate::{Control, MediaError, PipelineFile, Source, check, launch, lock, sink, v4l2};
+use crate::{MediaError, PipelineFile, Source, check, launch, lock, streams, v4l2};
 use gantry_core::{config, frames};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -22,8 +22,6 @@ use std::time::{Duration, Instant};
 
 /// The gates of a camera by stream, which outlive its sessions.
 pub(crate) type Gates = Arc<Mutex<BTreeMap<String, Gate>>>;
-/// What can be controlled of a camera: as its newest session's pipeline file says.
-pub(crate) type Controls = Arc<Mutex<BTreeMap<String, Control>>>;
 /// Takes what happens, from any thread.
 pub(crate) type Report = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -36,6 +34,8 @@ pub(crate) enum Event {
     Failed(String),
     /// The recording is over.
     Ended,
+    /// Something is wanted since it began to open that only another session can do.
+    Outdated,
     /// Nothing is left of it.
     Closed,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     pub(crate) pipeline_dir: PathBuf,
     pub(crate) hub: Arc<frames::Hub>,
     pub(crate) gates: Gates,
-    pub(crate) controls: Controls,
+    pub(crate) board: Arc<Board>,
     pub(crate) figures: Arc<crate::figures::Figures>,
 }
 
@@ -56,6 +56,8 @@ enum Command {
     Rewind,
     /// The first frame waits: time can begin.
     Primed,
+    /// A control of the device is to become what is wanted.
+    Adjust(String),
     Close,
 }
 
@@ -135,20 +137,23 @@ struct Worker {
 impl Worker {
     fn run(self, commands: &Receiver<Command>) {
         let _farewell = Farewell(self.report.clone());
-        let running = match self.build() {
+        let mut running = match self.build() {
             Ok(running) => Some(running),
             Err(message) => {
                 self.fail(&message);
                 None
             }
         };
-        if let Some(running) = &running {
+        if let Some(running) = &mut running
+            && self.bind(running)
+        {
             self.start(running);
         }
         while let Ok(command) = commands.recv() {
             match (command, &running) {
                 (Command::Close, _) => break,
                 (Command::Primed, Some(running)) => self.play(running),
+                (Command::Adjust(control), Some(running)) => self.adjust(running, &control),
                 (Command::Rewind, Some(running)) => {
                     // The last frame is shown as long as the others; this also holds back a recording of one frame.
                     let interval = Duration::from_secs_f64(1.0 / f64::from(self.plan.camera.fps.max(1)));
@@ -216,50 +221,127 @@ impl Worker {
     fn build(&self) -> Result<Running, String> {
         let plan = &self.plan;
         let source = Source::parse(&plan.camera.source).map_err(|e| e.to_string())?;
-        let (file, label) = self.choose_file(&source)?;
+        let (file, label, camera) = self.choose_file(&source)?;
         tracing::debug!(camera = %plan.name, file = label, "opening");
-        let pipeline = launch::launch(&file, &source, &plan.camera)
-            .map_err(|problems| MediaError::Pipeline { file: label, problems }.to_string())?;
+        let pipeline = launch::launch(&file, &source, &camera)
+            .map_err(|problems| MediaError::Pipeline { file: label.clone(), problems }.to_string())?;
         // One clock for all cameras, so that times can be compared; it is CLOCK_MONOTONIC.
         pipeline.use_clock(Some(&gst::SystemClock::obtain()));
-        let tap = Arc::new(Tap::new(plan.figures.clone(), plan.camera.fps, file.numbered));
+        let tap = Arc::new(Tap::new(plan.figures.clone(), camera.fps, file.numbered));
         *lock(&self.slot) = Some(tap.clone());
         if self.closed.load(Ordering::Acquire) {
             return Err("closed while it was opened".into());
         }
-        self.set_source(&source, &pipeline)?;
+        self.set_source(&source, &camera, &pipeline)?;
         let capture = pipeline.by_name(&file.capture).ok_or("the capture element is gone")?;
         let pad = launch::frames_pad(&capture).ok_or("the capture element has no pad")?;
         let report = self.report.clone();
         tap.attach(&pad, move || report(Event::FirstFrame));
         let primed = file.preroll.then(|| self.prime(&capture)).transpose()?;
-        self.attach_streams(&file, &pipeline, &tap)?;
-        *lock(&plan.controls) = file.controls;
-        let running = Running { pipeline, source, primed };
+        streams::attach(&plan.name, &file, &pipeline, &tap, &plan.hub, &plan.gates, &self.report)?;
+        let running = Running { pipeline, source, primed, file, label, camera, tap, device: None };
         self.listen(&running);
         Ok(running)
     }
 
-    /// The pipeline file to run. Of several that a camera may run, the camera itself decides.
-    fn choose_file(&self, source: &Source) -> Result<(PipelineFile, String), String> {
-        let camera = &self.plan.camera;
-        let mut texts = check::texts(&self.plan.pipeline_dir, source, camera).map_err(|e| e.to_string())?;
-        if let (Source::V4l2 { device, .. }, true) = (source, texts.len() > 1) {
-            let choice = v4l2::choose(device, camera).map_err(|e| with_advice(&e, source))?;
-            texts.retain(|(name, _)| *name == choice);
+    /// The pipeline file to run, what it is called, and the camera's section for it. Of several files that a camera may
+    /// run, the camera itself decides.
+    fn choose_file(&self, source: &Source) -> Result<(PipelineFile, String, config::Camera), String> {
+        let mut camera = self.plan.camera.clone();
+        let texts = check::texts(&self.plan.pipeline_dir, source, &camera).map_err(|e| e.to_string())?;
+        let mut files = Vec::new();
+        for (name, text) in texts {
+            files.push((name, text.parse().map_err(|e| e.to_string())?, text.file));
         }
-        let (_, text) = texts.into_iter().next().ok_or("there is no pipeline file for this source")?;
-        Ok((text.parse().map_err(|e| e.to_string())?, text.file))
+        if let Some((width, height)) = self.plan.board.size()
+            && files.iter().any(|(_, file, _)| board::is_resized_by_rebuild(file, source))
+        {
+            (camera.width, camera.height) = (width, height);
+        }
+        if let (Source::V4l2 { device, .. }, true) = (source, files.len() > 1) {
+            let choice = v4l2::choose(device, &camera).map_err(|e| with_advice(&e, source))?;
+            files.retain(|(name, ..)| *name == choice);
+        }
+        let (_, file, label) = files.into_iter().next().ok_or("there is no pipeline file for this source")?;
+        Ok((file, label, camera))
     }
 
-    fn set_source(&self, source: &Source, pipeline: &gst::Pipeline) -> Result<(), String> {
+    /// Finds out what this session can do, and sets what is wanted of it. False when it cannot go on.
+    fn bind(&self, running: &mut Running) -> bool {
+        let plan = &self.plan;
+        let mut sizes = Vec::new();
+        if let (Source::V4l2 { .. }, Some(element)) =
+            (&running.source, running.pipeline.by_name(launch::SOURCE))
+        {
+            // Only a device that is open tells what it can do.
+            if running.pipeline.set_state(gst::State::Ready).is_err() {
+                self.refused(running);
+                return false;
+            }
+            running.device = v4l2::Device::of(&element);
+            let media =
+                if running.file.pipeline.contains("image/jpeg") { "image/jpeg" } else { "video/x-raw" };
+            sizes = element.static_pad("src").map(|pad| v4l2::sizes(&pad, media)).unwrap_or_default();
+        }
+        let mut offer =
+            Offer::of_session(&running.file, &running.source, &running.tap, &running.camera, sizes);
+        offer.file = running.label.clone();
+        for (name, control) in &running.file.controls {
+            let on_device = control.v4l2.as_ref().and_then(|c| running.device.as_ref()?.range(&c.name));
+            let element = control.element.as_ref().and_then(|e| running.pipeline.by_name(e));
+            let control = control.clone();
+            let bound = match (on_device, element, &control.v4l2) {
+                (Some(range), ..) => {
+                    let commands = self.commands.clone();
+                    let ask = Arc::new(move |name: &str| _ = commands.send(Command::Adjust(name.to_owned())));
+                    Bound::Device { control, range, ask }
+                }
+                (None, Some(element), _) => Bound::Element { element: element.downgrade(), control },
+                (None, None, wanted) => {
+                    let wanted = wanted.as_ref().map_or("", |c| c.name.as_str());
+                    let has = running.device.as_ref().map_or_else(|| "none".into(), v4l2::Device::names);
+                    let why = format!(
+                        "the device has no `{wanted}` (it has: {has}): use a pipeline file that does it"
+                    );
+                    offer.missing.insert(name.clone(), why);
+                    continue;
+                }
+            };
+            offer.controls.insert(name.clone(), bound);
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return false;
+        }
+        if plan.board.open(offer) == Outcome::Rebuild {
+            (self.report)(Event::Outdated);
+        }
+        true
+    }
+
+    /// Sets a control of the device to what is wanted of it now.
+    fn adjust(&self, running: &Running, name: &str) {
+        let Some(control) = running.file.controls.get(name) else { return };
+        let (Some(device), Some(on_device)) = (&running.device, &control.v4l2) else { return };
+        let Some(range) = device.range(&on_device.name) else { return };
+        if let Some(value) = self.plan.board.device_value(control, range, name) {
+            tracing::debug!(camera = %self.plan.name, control = on_device.name, value, "the device's control is set");
+            device.set(&on_device.name, value);
+        }
+    }
+
+    fn set_source(
+        &self,
+        source: &Source,
+        camera: &config::Camera,
+        pipeline: &gst::Pipeline,
+    ) -> Result<(), String> {
         let element = || pipeline.by_name(launch::SOURCE);
         match source {
             Source::Demo { seed, people } => {
                 let appsrc = element()
                     .and_then(|e| e.downcast::<gst_app::AppSrc>().ok())
                     .ok_or("`demo:` needs `appsrc name=source`")?;
-                feed::attach(&appsrc, &self.plan.camera, *seed, *people, self.stop_feed.clone())
+                feed::attach(&appsrc, camera, *seed, *people, self.stop_feed.clone())
             }
             Source::Libcamera { camera: Some(name) } => {
                 if let Some(element) = element().filter(|e| e.find_property("camera-name").is_some()) {
@@ -284,39 +366,6 @@ impl Worker {
             gst::PadProbeReturn::Ok
         });
         Ok(primed)
-    }
-
-    fn attach_streams(
-        &self,
-        file: &PipelineFile,
-        pipeline: &gst::Pipeline,
-        tap: &Arc<Tap>,
-    ) -> Result<(), String> {
-        let mut gates = lock(&self.plan.gates);
-        if !tap.is_live() {
-            // Gates that are made now would outlive the camera.
-            return Err("closed while it was opened".into());
-        }
-        for (name, spec) in &file.streams {
-            let appsink = pipeline
-                .by_name(&spec.sink)
-                .and_then(|e| e.downcast::<gst_app::AppSink>().ok())
-                .ok_or_else(|| format!("streams.{name}.sink: no such appsink"))?;
-            let gate = gates
-                .entry(name.clone())
-                .or_insert_with(|| Gate::new(self.plan.hub.stream(&format!("{}/{name}", self.plan.name))));
-            let in_flight = Arc::<InFlight>::default();
-            if let Some(element) = spec.gate.as_ref().and_then(|g| pipeline.by_name(g))
-                && let Some(pad) = element.static_pad("sink")
-            {
-                let entered = in_flight.clone();
-                gate.attach(&pad, tap.clone(), move |sequence| entered.entered(sequence));
-            }
-            let (report, stream) = (self.report.clone(), name.clone());
-            let problem = move |message| report(Event::Failed(format!("stream {stream}: {message}")));
-            sink::attach(&appsink, gate.stream.clone(), tap.clone(), in_flight, problem);
-        }
-        Ok(())
     }
 
     /// Listens to the bus on the threads that post, so that none is needed to poll it.
@@ -355,45 +404,18 @@ impl Worker {
     }
 }
 
-/// What an ERROR message says, in words that help.
-fn error_text(error: &gst::message::Error, source: &Source) -> String {
-    let message = error.error().message().to_owned();
-    let detail = error.debug().unwrap_or_default();
-    let reason = detail.split("reason ").nth(1).and_then(|r| r.split(" (").next());
-    let element = error.src().map_or_else(String::new, |s| s.name().to_string());
-    match reason {
-        Some("not-negotiated") => format!(
-            "{element}: the camera does not offer what the pipeline asks for: change width, height or fps, or its pipeline file"
-        ),
-        Some(reason) if message.starts_with("Internal data") => {
-            with_advice(&format!("{element}: the flow of data stopped ({reason})"), source)
-        }
-        _ => with_advice(&message, source),
-    }
-}
-
-/// The message that decodebin posts when nothing here can decode what it found.
-fn missing_plugin(structure: &gst::StructureRef) -> Option<String> {
-    if structure.name() != "missing-plugin" {
-        return None;
-    }
-    let name: String = structure.get("name").ok()?;
-    match structure.get::<gst::Caps>("detail") {
-        Ok(caps) => {
-            let media = caps.structure(0).map_or("", |s| s.name().as_str());
-            Some(format!("there is no {name} here: {}", advice_for_media(media)))
-        }
-        Err(_) => {
-            let detail: String = structure.get("detail").unwrap_or_default();
-            Some(format!("there is no {name} here: {}", crate::packages::advice_for_element(&detail)))
-        }
-    }
-}
-
 /// A pipeline that was built.
 struct Running {
     pipeline: gst::Pipeline,
     source: Source,
     /// For pipelines that wait for their first frame before time begins: whether it is there.
     primed: Option<Arc<AtomicBool>>,
+    file: PipelineFile,
+    /// What the file is called.
+    label: String,
+    /// The camera's section, with what is wanted of it.
+    camera: config::Camera,
+    tap: Arc<Tap>,
+    /// The controls of the device, when it is a V4L2 one.
+    device: Option<v4l2::Device>,
 }

@@ -28,6 +28,11 @@ impl InFlight {
         numbers.push_back(sequence);
     }
 
+    /// Whether this frame went through and has not come out.
+    pub(crate) fn has(&self, sequence: u64) -> bool {
+        lock(&self.0).iter().rev().any(|n| *n == sequence)
+    }
+
     /// How many frames were dropped before this one.
     fn left(&self, sequence: u64) -> u64 {
         let mut numbers = lock(&self.0);

@@ -107,6 +107,11 @@ impl Tap {
         &self.figures
     }
 
+    /// Lets so many frames a second through, from the next frame on.
+    pub(crate) fn limit(&self, fps: u32) {
+        lock(&self.inner).limit = Limit::new(fps);
+    }
+
     /// When the newest frame came.
     pub(crate) fn last_frame(&self) -> Option<Instant> {
         let last = self.last.load(Ordering::Acquire).checked_sub(1)?;

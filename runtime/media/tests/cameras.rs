@@ -6,7 +6,7 @@ mod support;
 use gantry_core::config;
 use gantry_core::frames::Format;
 use gantry_core::health::Level;
-use gantry_media::{CameraState, Cameras};
+use gantry_media::{CameraState, Cameras, ControlKind};
 use serde_json::json;
 use std::time::Duration;
 use support::{Rig, camera, demo, jpeg_size, make_recording};
@@ -80,7 +80,7 @@ fn state_and_health_follow_the_source_and_not_the_watchers() {
     assert_eq!((get("width"), get("height")), (json!(320), json!(240)));
     let health = rig.health("main").unwrap();
     assert_eq!((health.level, health.message.as_str()), (Level::Ok, "30 fps"));
-    assert_eq!(rig.cameras.controls("main")["brightness"].property, "brightness");
+    assert_eq!(rig.cameras.controls("main")["brightness"].kind, ControlKind::Live);
 
     rig.run(&[]);
     connected.until(&json!(false));
@@ -250,4 +250,34 @@ fn credentials_of_a_camera_are_nowhere_to_be_seen() {
     let status = rig.status_when("main", |s| s.last_error.is_some());
     let shown = format!("{status:?} {:?}", rig.runtime.health.all());
     assert!(shown.contains("rtsp://***@127.0.0.1:1/stream") && !shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn the_raw_picture_is_there_for_who_asks_and_encodes_nothing() {
+    let rig = Rig::new();
+    let raw = rig.watch("main/raw", 0);
+    rig.run(&[("main", demo())]);
+    for frame in raw.take(5) {
+        assert_eq!((frame.format, frame.width, frame.height), (Format::I420 { stride: 320 }, 320, 240));
+        assert_eq!(frame.data.len(), 320 * 240 * 3 / 2);
+    }
+    assert_eq!(rig.status("main").frames_encoded, 0, "nobody watched the JPEG pictures");
+    let jpeg = rig.watch("main/jpeg", 0);
+    jpeg.take(5);
+    drop(raw);
+    jpeg.take(5);
+}
+
+#[test]
+fn streams_behind_one_gate_keep_their_own_rates() {
+    let rig = Rig::new();
+    let (raw, jpeg) = (rig.watch("main/raw", 0), rig.watch("main/jpeg", 10_000));
+    rig.run(&[("main", demo())]);
+    let slow = jpeg.take(10);
+    let span = slow[9].sequence - slow[0].sequence;
+    assert!(span >= 25, "{span}");
+    let fast = raw.until(|f| f.sequence >= slow[9].sequence);
+    assert!(fast.sequence <= slow[9].sequence + 1, "{} {}", fast.sequence, slow[9].sequence);
+    assert!(rig.status("main").frames_encoded <= 12, "{:?}", rig.status("main"));
+    assert_eq!(rig.status("main").frames_dropped, 0, "what was not wanted is not lost");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Access {
     /// What clients may do that have not logged in.
     pub anonymous: Anonymous,
-    /// How long a session lasts after its login, such as `30d` or `8h`.
+    /// How long a session lasts after its login, such as `720h` or `8h`.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     #[schemars(with = "String")]
     pub session_lifetime: Duration,

@@ -32,6 +32,11 @@ impl Located {
         Self { place, keys: Vec::new(), message }
     }
 
+    /// Whether it is about this section, or about the whole so that nothing is known of any section.
+    pub(crate) fn concerns(&self, section: &str) -> bool {
+        self.keys.first().is_none_or(|first| first == section)
+    }
+
     /// A finding about a variable whose key cannot be told.
     pub(super) fn of_variable(name: &str, message: impl Into<String>) -> Self {
         Self { place: Place::Environment(name.to_owned()), keys: Vec::new(), message: message.into() }

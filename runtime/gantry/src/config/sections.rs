@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const MAX_NAME: usize = 40;
 
 /// The sections whose keys are names that the operator chooses.
-const NAMED: [&str; 2] = ["cameras", "plugins"];
+const NAMED: [&str; 4] = ["cameras", "lights", "plugins", "state"];
 
 /// The configuration without what is wrong, and what is wrong.
 pub(super) fn read(merged: Value, schema: &Schema, origins: &Origins) -> (Config, Vec<Located>) {
@@ -99,7 +99,11 @@ fn unknown(keys: &[String], known: &[String], origins: &Origins) -> String {
 }
 
 fn bad_name(section: &[String]) -> Vec<(Vec<String>, String)> {
-    let [_, name] = section else { return Vec::new() };
+    let [of, name] = section else { return Vec::new() };
+    // The names of observables are keys of the state, which have rules of their own.
+    if of == "state" {
+        return Vec::new();
+    }
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(good) {
         return Vec::new();
@@ -120,6 +124,10 @@ fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
     if let Err(message) = crate::log::check_level(&config.log.level) {
         wrong.push((keys_of("log.level"), message));
     }
+    for (name, observable) in &config.state {
+        let found = observable.findings(name).into_iter();
+        wrong.extend(found.map(|finding| (keys_of(&finding.path), finding.message)));
+    }
     wrong
 }
 
@@ -127,7 +135,9 @@ fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
 fn rewrite(keys: &[String], found: &Value, message: &str) -> String {
     match keys.last().map(String::as_str) {
         Some("bind") => must_be("an IP address and a port such as `127.0.0.1:9600`", found),
-        Some("stall_timeout") => must_be("a duration such as `1s` or `500ms`", found),
+        Some("stall_timeout" | "segment" | "max_age" | "session_lifetime" | "deadline") => {
+            must_be("a duration such as `1s` or `500ms`", found)
+        }
         _ => message.to_owned(),
     }
 }

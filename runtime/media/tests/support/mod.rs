@@ -7,6 +7,10 @@
     reason = "each test file uses its part, and a failed step is a failed test"
 )]
 
+pub mod pictures;
+
+pub mod film;
+
 use gantry_core::frames::{Frame, Watch};
 use gantry_core::health::Report;
 use gantry_core::{Runtime, config, state};

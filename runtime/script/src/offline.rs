@@ -1,0 +1,95 @@
+//! All scripts of a folder, loaded once and without a thread: for checking, testing, replaying.
+
+use crate::engine::Engines;
+use crate::error::ScriptError;
+use crate::load;
+use crate::mapping::Mapping;
+use crate::program::{Program, Texts};
+use crate::rule::Rule;
+use crate::scripts::Settings;
+use crate::source::{self, Folder, Id};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// All scripts of a folder.
+pub(crate) struct Offline {
+    pub(crate) engines: Rc<Engines>,
+    pub(crate) sources: source::Sources,
+    pub(crate) texts: Texts,
+    pub(crate) mappings: BTreeMap<String, (Mapping, Program)>,
+    pub(crate) rules: BTreeMap<String, Rule>,
+    pub(crate) problems: Vec<ScriptError>,
+}
+
+impl Offline {
+    pub(crate) fn load(settings: &Settings) -> Self {
+        let mut problems = Vec::new();
+        let sources = source::read(&settings.dir).unwrap_or_else(|problem| {
+            problems.push(ScriptError::whole(&settings.dir.display().to_string(), problem));
+            source::Sources::new()
+        });
+        let mut libraries = Vec::new();
+        let mut texts = Texts::new();
+        let of = |folder: Folder| {
+            sources.iter().filter(move |(id, _)| id.folder == folder).map(|(Id { name, .. }, s)| (name, s))
+        };
+        for (name, source) in of(Folder::Lib) {
+            match (load::library(&settings.limits, name, source), &source.text) {
+                (Ok(library), Ok(text)) => {
+                    libraries.push(library);
+                    texts.insert(source.file.clone(), text.clone());
+                }
+                (Err(error), _) => problems.push(error),
+                (Ok(_), Err(message)) => problems.push(ScriptError::whole(&source.file, message.as_str())),
+            }
+        }
+        let engines = Rc::new(Engines::new(&settings.limits, &libraries));
+        let mut mappings = BTreeMap::new();
+        for (name, source) in of(Folder::Mappings) {
+            match load::mapping(&engines, source, texts.clone()) {
+                Ok((program, keys)) => {
+                    mappings.insert(name.clone(), (Mapping::new(name, &source.file, 0, keys), program));
+                }
+                Err(errors) => problems.extend(errors),
+            }
+        }
+        let mut rules = BTreeMap::new();
+        for (name, source) in of(Folder::Rules) {
+            match load::rule(&engines, source, texts.clone(), settings.rules.get(name)) {
+                Ok(rule) => drop(rules.insert(name.clone(), rule)),
+                Err(errors) => problems.extend(errors),
+            }
+        }
+        Self { engines, sources, texts, mappings, rules, problems }
+    }
+}
+
+/// What is in a folder of scripts, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The good scripts, such as `mappings/cpro`, sorted.
+    pub good: Vec<String>,
+    /// What is wrong, in the order of the files.
+    pub problems: Vec<ScriptError>,
+}
+
+/// Loads every script of a folder and runs none of their functions.
+#[must_use]
+pub fn check(settings: &Settings) -> Check {
+    on_a_large_stack(|| {
+        let offline = Offline::load(settings);
+        let bad: Vec<&str> = offline.problems.iter().map(|problem| problem.file.as_str()).collect();
+        let is_good = |source: &&source::Source| !bad.contains(&source.file.as_ref());
+        let good = offline.sources.iter().filter(|(_, source)| is_good(source)).map(|(id, _)| id.to_string());
+        Check { good: good.collect(), problems: offline.problems.clone() }
+    })
+}
+
+/// Runs something on a thread like the script thread: the engine recurses.
+pub(crate) fn on_a_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("script".into()).stack_size(crate::scripts::STACK);
+        let thread = builder.spawn_scoped(scope, run).expect("a thread can be started where a program runs");
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

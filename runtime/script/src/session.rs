@@ -1,0 +1,111 @@
+//! What one call of a script may use, has used and has caused.
+
+use crate::effect::{Effect, Level};
+use rhai::Dynamic;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The clock is looked at once in so many operations: looking each time would cost most of the time.
+const LOOK_EVERY: u64 = 256;
+/// The most effects of one call, log lines included.
+const MAX_EFFECTS: usize = 64;
+
+/// Why a call was ended. It travels through Rhai as the token of `ErrorTerminated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Operations,
+    Deadline,
+}
+
+/// One call. The engine's native functions and callbacks share it with whoever makes the call.
+pub(crate) struct Session {
+    max_operations: u64,
+    operations: Cell<u64>,
+    until: Cell<Option<Instant>>,
+    /// What `config` is in the script.
+    config: RefCell<Dynamic>,
+    effects: RefCell<Vec<Effect>>,
+    may_act: Cell<bool>,
+    /// Where the debugger was last: the place of an error that has none itself.
+    last: RefCell<(Option<String>, rhai::Position)>,
+}
+
+impl Session {
+    pub(crate) fn new(max_operations: u64) -> Rc<Self> {
+        Rc::new(Self {
+            max_operations,
+            operations: Cell::new(0),
+            until: Cell::new(None),
+            config: RefCell::new(rhai::Map::new().into()),
+            effects: RefCell::default(),
+            may_act: Cell::new(false),
+            last: RefCell::new((None, rhai::Position::NONE)),
+        })
+    }
+
+    /// Begins a call. Only rules may act; mappings and the top level of scripts may log.
+    pub(crate) fn begin(&self, may_act: bool, config: &Dynamic, deadline: Duration) {
+        self.operations.set(0);
+        self.until.set(Instant::now().checked_add(deadline));
+        self.may_act.set(may_act);
+        self.effects.borrow_mut().clear();
+        let _ = self.config.replace(config.clone());
+        self.last.replace((None, rhai::Position::NONE));
+    }
+
+    /// Whether the call may act.
+    pub(crate) fn may_act(&self) -> bool {
+        self.may_act.get()
+    }
+
+    /// What the call has caused.
+    pub(crate) fn take_effects(&self) -> Vec<Effect> {
+        self.effects.take()
+    }
+
+    pub(crate) fn config(&self) -> Dynamic {
+        self.config.borrow().clone()
+    }
+
+    /// One operation. Counted here and not only by the engine, which begins anew in every callback of a native function.
+    pub(crate) fn operation(&self) -> Option<Stop> {
+        let count = self.operations.get() + 1;
+        self.operations.set(count);
+        if count > self.max_operations {
+            return Some(Stop::Operations);
+        }
+        let late = || self.until.get().is_some_and(|at| Instant::now() > at);
+        (count.is_multiple_of(LOOK_EVERY) && late()).then_some(Stop::Deadline)
+    }
+
+    pub(crate) fn at(&self, source: Option<&str>, position: rhai::Position) {
+        if !position.is_none() {
+            self.last.replace((source.map(str::to_owned), position));
+        }
+    }
+
+    pub(crate) fn last(&self) -> (Option<String>, rhai::Position) {
+        self.last.borrow().clone()
+    }
+
+    /// Collects an effect; the error is a sentence.
+    pub(crate) fn cause(&self, effect: Effect) -> Result<(), String> {
+        if !self.may_act.get() && !matches!(effect, Effect::Log { .. }) {
+            return Err("only a hook of a rule can act: a mapping converts values, and the top level of a \
+                        script only sets up"
+                .into());
+        }
+        let mut effects = self.effects.borrow_mut();
+        if effects.len() >= MAX_EFFECTS {
+            return Err(format!("more than {MAX_EFFECTS} effects of one call: act once, not in a loop"));
+        }
+        effects.push(effect);
+        Ok(())
+    }
+
+    /// Collects a line for the log. Those above the limit are lost: a log is no reason to fail.
+    pub(crate) fn log(&self, level: Level, text: String) {
+        let _ = self.cause(Effect::Log { level, text });
+    }
+}

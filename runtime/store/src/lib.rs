@@ -1,0 +1,69 @@
+//! Gantry's durable records: whatever arrives or happens and must not be lost, with its pictures.
+//!
+//! A record has a collection, an id (UUIDv7, rising in the order of appending), a time, JSON and blobs. [`Store::append`]
+//! answers after the record *and* its blobs are on the disk. Appends that wait together share one transaction and one
+//! flush of the disk (group commit), so that durability costs per group and not per record.
+//!
+//! ```text
+//! records.db        SQLite, WAL, synchronous=FULL; blobs of up to 16 KiB are in it
+//! blobs/ab/cdef…    larger blobs: files by SHA-256, shared by all records that have the same bytes
+//! lock              held by the one process that writes
+//! ```
+//!
+//! One thread owns the connection that writes; readers have connections of their own and never wait for it.
+//!
+//! **Why a group ends in `syncfs`.** A group of eight pictures of 150 KB costs 17 flushes of the disk when each file and
+//! each folder is synced by itself, 5 or 6 when that happens in parallel, and 2 with one `syncfs` for all files and one
+//! `fsync` for the database (`cargo run -p gantry-store --example ingest` shows the rate). Pack files need as few, but
+//! lose what plain files give: deleting, finding orphans and rescuing pictures without the database. Blobs inside SQLite
+//! are written twice. A group with one new file syncs just that file and its folder, because `syncfs` waits for whatever
+//! else is being written to that file system. Nor is a temporary name needed: a file counts only once a row refers to
+//! it, and the row is written after the file is on the disk.
+//!
+//! This crate is *not* a message broker (fleets use NATS JetStream), *not* a place for state or configuration, and not a
+//! network service: the binary offers it to plugins as calls. It knows nothing about what the JSON means. It keeps no
+//! copies: it guards against power loss and crashes, not against the loss of the disk.
+#![forbid(unsafe_code)]
+
+mod blobs;
+mod consumer;
+mod error;
+mod hash;
+mod ids;
+mod query;
+mod queue;
+mod reader;
+mod record;
+mod repair;
+mod retention;
+mod rows;
+mod schema;
+mod settings;
+mod stats;
+mod store;
+mod verify;
+mod watch;
+mod writer;
+
+pub use blobs::BlobReader;
+pub use consumer::{Consumer, ConsumerSettings, Start, Waiting};
+pub use error::StoreError;
+pub use hash::Hash;
+pub use query::{Direction, FieldEquals, MAX_LIMIT, Query};
+pub use queue::OnAppended;
+pub use reader::Reader;
+pub use record::{Appended, BlobRef, Draft, MAX_BLOB, MAX_BLOBS, MAX_JSON, Record};
+pub use repair::Opened;
+pub use retention::Keep;
+pub use settings::{Clock, FreeSpace, Settings};
+pub use stats::{CollectionStats, ConsumerStats, QueueStats, Stats, Usage};
+pub use store::Store;
+pub use uuid::Uuid;
+pub use verify::{Damage, Verified};
+pub use watch::Watch;
+
+/// Locks a mutex whose data stays consistent even if a holder panicked (every critical section here is a few
+/// assignments), so poisoning would only turn one failure into many.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

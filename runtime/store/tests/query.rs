@@ -1,0 +1,137 @@
+//! Questions.
+
+mod common;
+
+use common::*;
+use gantry_store::{Direction, Draft, FieldEquals, Query, Store, StoreError};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn filled(fixture: &Fixture, records: &[(&str, i64, Value)]) -> Store {
+    let store = fixture.open();
+    let drafts = records.iter().map(|(collection, time, value)| Draft {
+        time: Some(*time),
+        ..draft(collection, &value.to_string())
+    });
+    drafts.for_each(|draft| drop(store.append_wait(draft).unwrap()));
+    store
+}
+
+#[test]
+fn collection_time_and_direction_choose_records() {
+    let fixture = Fixture::new();
+    // Times are not in the order of appending: cameras send late.
+    let store = filled(
+        &fixture,
+        &[("a", 30, json!(0)), ("b", 10, json!(1)), ("a", 10, json!(2)), ("a", 20, json!(3))],
+    );
+    let ask = |query: Query| jsons(&store.read().query(&query).unwrap()).join(" ");
+    assert_eq!(ask(Query::default()), "3 2 1 0");
+    let a = Query::collection("a");
+    assert_eq!(ask(Query { direction: Direction::Oldest, ..a.clone() }), "0 2 3");
+    assert_eq!(ask(Query { from: Some(10), until: Some(30), ..a.clone() }), "3 2");
+    assert_eq!(ask(Query { from: Some(11), ..a.clone() }), "3 0");
+    assert_eq!(ask(Query { limit: 2, ..a.clone() }), "3 2");
+    assert_eq!(ask(Query { limit: 0, ..a.clone() }), "");
+    assert_eq!(store.read().count(&Query { until: Some(20), limit: 1, ..Query::default() }).unwrap(), 2);
+    assert!(matches!(store.read().query(&Query::collection("A b")), Err(StoreError::BadQuery(_))));
+}
+
+#[test]
+fn pages_follow_each_other_also_when_their_first_or_last_record_is_gone() {
+    let mut fixture = Fixture::new();
+    fixture
+        .settings
+        .collections
+        .insert("x".into(), gantry_store::Keep { max_count: Some(0), ..gantry_store::Keep::everything() });
+    let store = fixture.open();
+    let ids: Vec<_> = ["a", "a", "x", "a", "a"]
+        .iter()
+        .enumerate()
+        .map(|(n, c)| store.append_wait(draft(c, &n.to_string())).unwrap().id)
+        .collect();
+    store.tidy().unwrap();
+    assert!(store.read().get(ids[2]).unwrap().is_none(), "the one in the middle is gone");
+    let ask = |query: Query| jsons(&store.read().query(&query).unwrap()).join(" ");
+    let oldest = Query { direction: Direction::Oldest, ..Query::default() };
+    assert_eq!(ask(Query { after: Some(ids[2]), ..oldest.clone() }), "3 4");
+    assert_eq!(ask(Query { before: Some(ids[2]), ..oldest.clone() }), "0 1");
+    assert_eq!(ask(Query { after: Some(ids[0]), before: Some(ids[4]), ..oldest.clone() }), "1 3");
+    assert_eq!(ask(Query { after: Some(ids[4]), ..oldest.clone() }), "");
+    assert_eq!(ask(Query { before: Some(ids[0]), ..oldest }), "");
+}
+
+#[test]
+fn a_field_equals_only_the_same_kind_of_value() {
+    let fixture = Fixture::new();
+    let values =
+        [json!(1), json!(true), json!("1"), json!(1.0), json!(null), json!(false), json!(0), json!("")];
+    let records: Vec<_> =
+        values.iter().enumerate().map(|(n, v)| ("a", n as i64, json!({"x": {"a b": v}}))).collect();
+    let store = filled(&fixture, &records);
+    store.append_wait(draft("a", "{}")).unwrap();
+    for (value, expected) in [
+        (json!(1), vec![3, 0]),
+        (json!(1.0), vec![3, 0]),
+        (json!(true), vec![1]),
+        (json!("1"), vec![2]),
+        (json!(null), vec![4]),
+        (json!(false), vec![5]),
+        (json!(0), vec![6]),
+        (json!(""), vec![7]),
+        (json!(2), vec![]),
+    ] {
+        let field = FieldEquals { path: vec!["x".into(), "a b".into()], value: value.clone() };
+        let query = Query { fields: vec![field], ..Query::collection("a") };
+        let found: Vec<i64> = store.read().query(&query).unwrap().iter().map(|r| r.time).collect();
+        assert_eq!(found, expected, "{value}");
+        assert_eq!(store.read().count(&query).unwrap(), expected.len() as u64);
+    }
+    for (path, value) in [(vec![], json!(1)), (vec!["a\"b".into()], json!(1)), (vec!["a".into()], json!([1]))]
+    {
+        let query = Query { fields: vec![FieldEquals { path, value }], ..Query::default() };
+        assert!(matches!(store.read().query(&query), Err(StoreError::BadQuery(_))), "{query:?}");
+    }
+}
+
+#[test]
+fn an_answer_is_cut_at_its_bytes_and_the_rest_comes_with_the_next() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let long = format!("\"{}\"", "x".repeat(1_000_000));
+    for _ in 0..40 {
+        store.append_wait(draft("a", &long)).unwrap();
+    }
+    let mut query = Query { direction: Direction::Oldest, limit: 100, ..Query::collection("a") };
+    let first = store.read().query(&query).unwrap();
+    assert!((30..40).contains(&first.len()), "{}", first.len());
+    query.after = first.last().map(|r| r.id);
+    assert_eq!(store.read().query(&query).unwrap().len(), 40 - first.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Keys and values are what strangers send.
+    #[test]
+    fn any_field_is_found_by_its_own_path_and_value_or_refused(
+        keys in prop::collection::vec(".{0,12}", 1..4), text in ".{0,20}", number: i64,
+    ) {
+        thread_local!(static STORE: (Fixture, Store) = { let f = Fixture::new(); let s = f.open(); (f, s) });
+        STORE.with(|(_, store)| {
+            for value in [json!(text), json!(number)] {
+                let nested = keys.iter().rev().fold(value.clone(), |inner, key| json!({ key: inner }));
+                let id = store.append_wait(draft("a", &nested.to_string())).unwrap().id;
+                let field = FieldEquals { path: keys.clone(), value };
+                match store.read().query(&Query { fields: vec![field], limit: 10_000, ..Query::collection("a") }) {
+                    Ok(found) => prop_assert!(found.iter().any(|r| r.id == id), "{nested}"),
+                    Err(StoreError::BadQuery(_)) => {
+                        prop_assert!(keys.iter().any(|k| k.contains(['"', '\\', '\0'])), "{keys:?}");
+                    }
+                    Err(error) => prop_assert!(false, "{error}"),
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
