@@ -1,0 +1,2 @@
+//! Gantry's eyes.
+#![forbid(unsafe_code)]
