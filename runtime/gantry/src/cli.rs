@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::config::Sources;
-use crate::{check, plugins, run, scaffold, script, user};
+use crate::{check, plugins, records, run, scaffold, script, user};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +42,13 @@ enum Command {
     /// Work on plugins.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Read what was recorded: who changed what, events, recordings, snapshots.
+    Records {
+        #[command(flatten)]
+        source: File,
+        #[command(subcommand)]
+        command: records::Command,
+    },
     /// Work on scripts: mappings and rules.
     Script {
         #[command(flatten)]
@@ -95,6 +102,9 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Plugins { source, json } => {
             sources(source, None).and_then(|sources| plugins::command(&sources, json))
+        }
+        Command::Records { source, command } => {
+            sources(source, None).and_then(|sources| records::command(&sources, command))
         }
         Command::Script { source, command } => {
             sources(source, None).and_then(|sources| script::command(&sources, command))
