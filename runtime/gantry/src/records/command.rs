@@ -49,7 +49,14 @@ pub(crate) fn command(sources: &Sources, command: Command) -> anyhow::Result<Exi
         crate::check::print(&merged.findings);
         return Ok(ExitCode::from(crate::cli::EXIT_CONFIG));
     }
-    let reader = Reader::open(&super::folder(&merged.config.state_dir))?;
+    let folder = super::folder(&merged.config.state_dir);
+    if !folder.exists() {
+        let folder = folder.display();
+        bail!(
+            "there are no records in {folder}: name the gateway's state_dir, by --config or GANTRY_STATE_DIR"
+        );
+    }
+    let reader = Reader::open(&folder)?;
     let mut out = io::stdout().lock();
     let printed = match command {
         Command::Ls { collection, limit, json } => {
