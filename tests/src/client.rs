@@ -1,10 +1,8 @@
 //! Real Socket.IO clients, driven by lines of JSON (see `tests/clients`).
 
-use crate::{PATIENCE, root};
+use crate::PATIENCE;
+use crate::process::{Process, node, python};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Which client.
@@ -30,11 +28,7 @@ pub struct Event {
 }
 
 /// A running client. Dropping it ends it.
-pub struct Client {
-    child: Child,
-    stdin: ChildStdin,
-    lines: Receiver<String>,
-}
+pub struct Client(Process);
 
 impl Client {
     /// Connects a client with these options of its own (`{"transports": ["polling"]}`).
@@ -43,31 +37,15 @@ impl Client {
     /// When it cannot be started.
     #[must_use]
     pub fn connect(kind: Kind, url: &str, options: &Value) -> Self {
-        let folder = root().join("tests/clients");
         let mut options = options.clone();
         let mut command = if kind == Kind::Python {
-            let mut python = Command::new(folder.join(".venv/bin/python"));
-            python.arg(folder.join("sio.py"));
-            python
+            python("sio.py")
         } else {
             options["version"] = json!(if kind == Kind::Node2 { 2 } else { 4 });
-            let mut node = Command::new("node");
-            node.arg(folder.join("sio.mjs"));
-            node
+            node("sio.mjs")
         };
-        command.arg(url).arg(options.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the test clients: run `make test`, which installs them");
-        let stdin = child.stdin.take().expect("a pipe");
-        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, stdin, lines }
+        command.arg(url).arg(options.to_string());
+        Self(Process::start(command))
     }
 
     /// The next event, whatever it is.
@@ -85,11 +63,7 @@ impl Client {
     /// When the client has ended.
     #[must_use]
     pub fn next_within(&self, time: Duration) -> Option<Event> {
-        let line = match self.lines.recv_timeout(time) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => panic!("the client has ended"),
-        };
+        let line = self.0.line_within(time)?;
         let value: Value = serde_json::from_str(&line).expect("a line of JSON");
         let name = value["event"].as_str().unwrap_or_default().to_owned();
         let args = value["args"].as_array().cloned().unwrap_or_default();
@@ -126,7 +100,7 @@ impl Client {
     /// # Panics
     /// When the client has ended.
     pub fn emit(&mut self, event: &[Value]) {
-        writeln!(self.stdin, "{}", json!({ "emit": event })).expect("the client runs");
+        self.0.write([&json!({ "emit": event })]);
     }
 
     /// Emits an event with an acknowledgement, which comes as `#ack`.
@@ -134,19 +108,11 @@ impl Client {
     /// # Panics
     /// When the client has ended.
     pub fn emit_with_ack(&mut self, event: &[Value]) {
-        writeln!(self.stdin, "{}", json!({ "emit": event, "ack": true })).expect("the client runs");
+        self.0.write([&json!({ "emit": event, "ack": true })]);
     }
 
     /// Says good-bye and ends.
     pub fn close(mut self) {
-        let _ = writeln!(self.stdin, "{}", json!({ "close": true }));
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.end(Some(&json!({ "close": true })));
     }
 }

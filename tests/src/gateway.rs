@@ -3,6 +3,7 @@
 use crate::{http, root, until};
 use serde_json::Value;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -105,27 +106,48 @@ impl Setup {
         self.command(subcommand).output().expect("it runs")
     }
 
+    /// Adds a user, whose password is [`PASSWORD`](crate::cpro::PASSWORD).
+    ///
+    /// # Panics
+    /// When that is refused.
+    #[must_use]
+    pub fn user(self, name: &str, role: &str) -> Self {
+        let add = ["user", "add", name, "--role", role, "--password-stdin"];
+        let output = self.run_with_input(&add, crate::cpro::PASSWORD);
+        assert!(output.status.success(), "{output:?}");
+        self
+    }
+
+    /// Runs a subcommand that is given `input` on its standard input, to its end.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn run_with_input(&self, subcommand: &[&str], input: &str) -> Output {
+        let mut command = self.command(subcommand);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // One that refuses without reading has closed it.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        child.wait_with_output().expect("it ends")
+    }
+
     /// Starts the gateway and waits until its admin listener answers.
     #[must_use]
     pub fn start(self) -> Gateway {
         let log = self.dir.path().join("log");
-        let out = File::create(&log).expect("a log file");
-        let child = self
-            .command(&["run"])
-            .stdout(out.try_clone().expect("a second handle"))
-            .stderr(out)
-            .spawn()
-            .expect("it starts");
+        let child = self.spawn(&log);
         let mut gateway = Gateway { setup: self, child, admin: String::new(), log };
-        let run = gateway.setup.dir.path().join("state/run.json");
-        gateway.admin = until("the gateway to be up", || {
-            if let Ok(Some(status)) = gateway.child.try_wait() {
-                panic!("the gateway ended with {status}:\n{}", gateway.log());
-            }
-            let run: Value = serde_json::from_slice(&fs::read(&run).ok()?).ok()?;
-            Some(run["admin"].as_str()?.to_owned())
-        });
+        gateway.wait_admin();
         gateway
+    }
+
+    fn spawn(&self, log: &Path) -> Child {
+        let out = File::create(log).expect("a log file");
+        let mut command = self.command(&["run"]);
+        command.stdout(out.try_clone().expect("a second handle")).stderr(out).spawn().expect("it starts")
     }
 
     /// Starts the gateway and waits until it says that it is ready.
@@ -146,6 +168,29 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    fn wait_admin(&mut self) {
+        let run = self.setup.dir.path().join("state/run.json");
+        self.admin = until("the gateway to be up", || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the gateway ended with {status}:\n{}", self.log());
+            }
+            let run: Value = serde_json::from_slice(&fs::read(&run).ok()?).ok()?;
+            // A gateway that was killed leaves its own.
+            (run["pid"] == self.pid()).then_some(())?;
+            Some(run["admin"].as_str()?.to_owned())
+        });
+    }
+
+    /// Kills it as a power cut does, if it still runs, and starts it again with what it left, until it is ready. Its log
+    /// begins anew.
+    pub fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = self.setup.spawn(&self.log);
+        self.wait_admin();
+        self.wait_ready();
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -264,6 +309,12 @@ impl Gateway {
     #[must_use]
     pub fn run(&self, subcommand: &[&str]) -> Output {
         self.setup.run(subcommand)
+    }
+
+    /// Runs another subcommand that is given `input`, with the same configuration.
+    #[must_use]
+    pub fn run_with_input(&self, subcommand: &[&str], input: &str) -> Output {
+        self.setup.run_with_input(subcommand, input)
     }
 }
 

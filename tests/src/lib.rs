@@ -4,10 +4,17 @@
 #![forbid(unsafe_code)]
 
 pub mod assets;
+pub mod browser;
 pub mod camera;
 pub mod client;
+pub mod cpro;
+pub mod eye;
+pub mod film;
 pub mod gateway;
 pub mod http;
+mod process;
+pub mod raw;
+pub mod websocket;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

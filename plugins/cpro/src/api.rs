@@ -1,8 +1,8 @@
 //! HTTP beside the WebSocket: login, logout, and what this is.
 
+use crate::ask::{Ask, Login, Rights, typed};
 use crate::hub::Hub;
 use crate::message::{self, Credentials, Refusal, Secret};
-use crate::session::{Ask, Login, Rights, typed};
 use gantry_serve::http::header::{self, HeaderValue};
 use gantry_serve::http::{self, Request, Response, StatusCode};
 use gantry_serve::{Connection, Limits};
@@ -105,8 +105,9 @@ impl Api {
 
     /// What this is, and the keys that the one who asks may read or write.
     pub(crate) async fn info(&self, request: &Request) -> Response {
-        let gateway = Ask { service: "gateway.info", request: json!({}) };
-        let Ok(Value::Object(mut info)) = self.hub.calls.ask(&gateway).await else { return unavailable() };
+        let Ok(Value::Object(mut info)) = self.hub.calls.ask(&Ask::gateway()).await else {
+            return unavailable();
+        };
         let describe = Ask::describe(&self.hub.mapping, bearer(request).as_ref());
         // Without a mapping the gateway still has a name.
         let rights = typed::<Rights>(self.hub.calls.ask(&describe).await).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Questions to the runtime whose answers are awaited.
 
-use crate::session::{Ask, Reply};
-use gantry_plugin::{Error, Host};
+use crate::ask::{Ask, Reply};
+use gantry_plugin::{Error, Host, debug};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,18 +40,26 @@ impl Calls {
         self.lock().insert(token, give);
         // Also when the one that waits is dropped half-way.
         let _open = Open { calls: self, token };
-        self.host.call(ask.service, &ask.request, token).map_err(|error| error.to_string())?;
-        match tokio::time::timeout(PATIENCE, answer).await {
+        let asked = self.host.call(ask.service, &ask.request, token).map_err(|error| error.to_string());
+        let reply = match asked {
+            Ok(()) => tokio::time::timeout(PATIENCE, answer).await,
+            Err(error) => Ok(Ok(Err(error))),
+        };
+        let reply = match reply {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) | Err(_) => Err(format!("`{}` did not answer in time", ask.service)),
+        };
+        if let Err(error) = &reply {
+            debug!(self.host, "{error}");
         }
+        reply
     }
 
     /// Asks, whatever the answer is.
     pub(crate) fn tell(&self, ask: &Ask) {
         let token = self.next.fetch_add(1, Relaxed);
         if let Err(error) = self.host.call(ask.service, &ask.request, token) {
-            gantry_plugin::debug!(self.host, "not told: {error}");
+            debug!(self.host, "not told: {error}");
         }
     }
 

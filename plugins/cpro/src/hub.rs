@@ -1,23 +1,27 @@
 //! Everybody who is connected, and what all of them are told.
 
+use crate::ask::{Ask, Login, Rights, Values, typed};
 use crate::calls::Calls;
 use crate::change::{Change, encode, join};
 use crate::message::Secret;
 use crate::role::Role;
-use crate::session::{Ask, Delivery, Effect, Login, Rights, Session, Values, typed};
+use crate::session::{Delivery, Effect, Session};
 use gantry_plugin::{Health, Host, Metric, debug, warn};
 use gantry_serve::websocket::Client;
 use gantry_serve::{Meters, Segments};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 /// Changes that may wait for the worker. What is more is lost, and made good by reading everything anew.
 const WAITING: usize = 1024;
 /// Changes that go out together at most.
 const BATCH: usize = 64;
+/// How long between two times that everything is read anew: a flood of changes must not become a flood of these.
+const REREAD: Duration = Duration::from_millis(100);
 /// How long between two looks at the tokens of all clients, and before a failed question is asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,19 +78,19 @@ impl Peer {
 /// What the plugin's thread hands to the worker.
 pub(crate) struct Inbox {
     changes: mpsc::Sender<Change>,
-    lost: AtomicBool,
+    lost: Notify,
     access: Notify,
 }
 
 impl Inbox {
     pub(crate) fn new() -> (Arc<Self>, mpsc::Receiver<Change>) {
         let (changes, receiver) = mpsc::channel(WAITING);
-        (Arc::new(Self { changes, lost: AtomicBool::new(false), access: Notify::new() }), receiver)
+        (Arc::new(Self { changes, lost: Notify::new(), access: Notify::new() }), receiver)
     }
 
     pub(crate) fn change(&self, change: Change) {
         if self.changes.try_send(change).is_err() {
-            self.lost.store(true, Relaxed);
+            self.lost.notify_one();
         }
     }
 
@@ -107,6 +111,8 @@ pub(crate) struct Hub {
     peers: Mutex<BTreeMap<u64, Arc<Peer>>>,
     /// What somebody without a name may see.
     anonymous: Mutex<Option<Role>>,
+    /// Whether the runtime was asked that.
+    ready: watch::Sender<bool>,
     resyncs: Metric,
 }
 
@@ -128,8 +134,15 @@ impl Hub {
             next: AtomicU64::new(0),
             peers: Mutex::default(),
             anonymous: Mutex::default(),
+            ready: watch::Sender::new(false),
             resyncs: host.counter("resyncs", help),
         })
+    }
+
+    /// Returns once it is known what somebody without a name may see: who came before would miss changes.
+    pub(crate) async fn ready(&self) {
+        // An error means that the hub is gone, and with it whoever waits.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
     /// Somebody new.
@@ -162,19 +175,18 @@ impl Hub {
 
     /// Tells everybody what changes, for ever.
     pub(crate) async fn publish(self: Arc<Self>, mut changes: mpsc::Receiver<Change>) {
-        let mut sync = Following::default();
+        let mut sync = Following::new(Instant::now());
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
                 _ = changes.recv_many(&mut batch, BATCH) => {}
-                () = tokio::time::sleep(PAUSE), if sync.stale => {}
+                () = self.inbox.lost.notified() => sync.stale = true,
+                () = tokio::time::sleep_until(sync.not_before), if sync.stale => {}
             }
-            let gap = sync.follow(&batch);
-            if gap || self.inbox.lost.swap(false, Relaxed) {
-                sync.stale = true;
-            }
-            if sync.stale {
-                self.resync(&mut sync).await;
+            sync.stale |= sync.follow(&batch);
+            if sync.stale && Instant::now() >= sync.not_before {
+                sync.stale = !self.resync(&mut sync.from).await;
+                sync.not_before = Instant::now() + if sync.stale { PAUSE } else { REREAD };
             }
             self.broadcast(&join(&batch, &sync.from));
             batch.clear();
@@ -195,11 +207,12 @@ impl Hub {
     }
 
     /// Reads everything anew, once for each role that somebody has, and tells it to everybody who has that role. Changes
-    /// that wait meanwhile are newer or already in it, which their number tells.
-    async fn resync(&self, sync: &mut Following) {
+    /// that wait meanwhile are newer or already in it: `from` says which is the first that each role needs. Answers whether
+    /// everybody has got everything.
+    async fn resync(&self, from: &mut [u64; Role::COUNT]) -> bool {
         self.resyncs.record(1.0);
-        sync.stale = false;
-        sync.from = [0; Role::COUNT];
+        *from = [0; Role::COUNT];
+        let mut complete = true;
         let anonymous = *lock(&self.anonymous);
         for role in Role::ALL {
             let mut tokens: Vec<Option<Secret>> = {
@@ -215,7 +228,7 @@ impl Hub {
                 match typed::<Values>(self.calls.ask(&Ask::read(&self.mapping, token.as_ref(), None)).await) {
                     Ok(read) if read.ended => {}
                     Ok(read) => {
-                        sync.from[role as usize] = read.sequence.saturating_add(1);
+                        from[role as usize] = read.sequence.saturating_add(1);
                         let mut frames = [const { None }; Role::COUNT];
                         if !read.values.is_empty() {
                             frames[role as usize] = Some(encode(&read.values));
@@ -228,12 +241,13 @@ impl Hub {
                             self.host,
                             "changes were lost and reading anew failed, it is tried again: {error}"
                         );
-                        sync.stale = true;
+                        complete = false;
                         break;
                     }
                 }
             }
         }
+        complete
     }
 
     /// Looks after who may see what, for ever: at the beginning, and when users, roles or sessions change.
@@ -253,6 +267,7 @@ impl Hub {
                 }
             }
             well = known.is_ok();
+            self.ready.send_replace(true);
             let peers: Vec<_> = lock(&self.peers).values().cloned().collect();
             for peer in peers {
                 let token = lock(&peer.session).token().cloned();
@@ -270,7 +285,11 @@ impl Hub {
 
     async fn review_anonymous(&self) -> Result<(), String> {
         let rights = typed::<Rights>(self.calls.ask(&Ask::describe(&self.mapping, None)).await)?;
-        *lock(&self.anonymous) = rights.role;
+        let before = std::mem::replace(&mut *lock(&self.anonymous), rights.role);
+        if before < rights.role && *self.ready.borrow() {
+            // There were changes that nobody without a name has heard of, and he may know them now.
+            self.inbox.lost.notify_one();
+        }
         Ok(())
     }
 
@@ -293,7 +312,7 @@ impl Hub {
 }
 
 /// How far the changes were followed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Following {
     /// The number of the next change, once there was one.
     next: Option<u64>,
@@ -301,9 +320,15 @@ struct Following {
     stale: bool,
     /// The first change that each role has not got by reading.
     from: [u64; Role::COUNT],
+    /// When everything may be read anew again.
+    not_before: Instant,
 }
 
 impl Following {
+    fn new(now: Instant) -> Self {
+        Self { next: None, stale: false, from: [0; Role::COUNT], not_before: now }
+    }
+
     /// Whether some are missing before or between these.
     fn follow(&mut self, changes: &[Change]) -> bool {
         let mut gap = false;
@@ -317,8 +342,11 @@ impl Following {
 
 #[cfg(test)]
 mod tests {
-    use super::Following;
+    use super::{Following, Inbox, WAITING};
     use crate::change::Change;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use tokio::time::Instant;
 
     fn changes(sequences: &[u64]) -> Vec<Change> {
         let read = |n: &u64| Change::read(format!(r#"{{"sequence":{n},"values":{{}}}}"#).as_bytes()).unwrap();
@@ -327,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_the_next_is_a_gap_also_between_two_batches_and_backwards() {
-        let mut following = Following::default();
+        let mut following = Following::new(Instant::now());
         assert!(!following.follow(&changes(&[17, 18, 19])), "the first may be any");
         assert!(!following.follow(&changes(&[20])));
         assert!(!following.follow(&[]));
@@ -336,5 +364,20 @@ mod tests {
         assert!(following.follow(&changes(&[25, 27, 28])));
         assert!(following.follow(&changes(&[1])), "the runtime counts anew");
         assert!(!following.follow(&changes(&[2])));
+    }
+
+    fn is_lost(inbox: &Inbox) -> bool {
+        pin!(inbox.lost.notified()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn changes_that_the_worker_does_not_take_are_bounded_and_remembered_as_lost() {
+        let (inbox, mut waiting) = Inbox::new();
+        let change = changes(&[1]).remove(0);
+        (0..WAITING).for_each(|_| inbox.change(change.clone()));
+        assert!(!is_lost(&inbox));
+        inbox.change(change);
+        assert!(is_lost(&inbox));
+        assert_eq!(std::iter::from_fn(|| waiting.try_recv().ok()).count(), WAITING);
     }
 }

@@ -1,7 +1,7 @@
 //! The C Pro state control: JSON messages over WebSocket that read and write the state of the gateway.
 //!
-//! [`message`] reads what clients send, [`session`] is the protocol of one client, [`change`] is what all are told; none
-//! of them knows a socket. `hub`, `server` and `api` put them on the network.
+//! [`message`] reads what clients send, [`session`] is the protocol of one client, [`ask`] what it asks the
+//! runtime for, [`change`] what all are told; none of them knows a socket. `hub`, `server` and `api` put them on the network.
 //!
 //! This crate is *not* where state, users or rights are: the runtime's mapping decides what a key means and who may do
 //! what with it. Here nothing is decided and nothing is kept but who is connected.
@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
 
 mod api;
+pub mod ask;
 mod calls;
 pub mod change;
 mod config;

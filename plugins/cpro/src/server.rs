@@ -135,6 +135,7 @@ impl Endpoint {
             Ok(upgraded) => upgraded,
             Err(response) => return *response,
         };
+        self.hub.ready().await;
         let client = Client::new(&connection, limits, &self.counters);
         let talk = Talk {
             host: self.host,

@@ -4,73 +4,19 @@
 //! next message comes when all of them are answered. Broadcasts come at any time; while a write or a query is open they are
 //! held: nobody hears of his own write before it is confirmed, and no answer that was made before a change comes after it.
 
+use crate::ask::{Ask, Login, Reply, Rights, Values, Written, typed};
 use crate::change::put;
 use crate::message::{self, Credentials, Refusal, Secret};
 use crate::role::Role;
 use gantry_serve::{Segments, SegmentsBuilder};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The most broadcasts that are held for one client.
 const MAX_HELD: usize = 1024;
-
-/// A question to a service of the runtime.
-#[derive(Clone, PartialEq)]
-pub struct Ask {
-    /// The service's name.
-    pub service: &'static str,
-    /// What is asked; may hold a password or a token.
-    pub request: Value,
-}
-
-impl fmt::Debug for Ask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ask({})", self.service)
-    }
-}
-
-impl Ask {
-    /// What somebody may do: the holder of `token`, or whoever comes without one.
-    #[must_use]
-    pub fn describe(mapping: &str, token: Option<&Secret>) -> Self {
-        Self {
-            service: "mapping.describe",
-            request: json!({"mapping": mapping, "token": token.map(Secret::expose)}),
-        }
-    }
-
-    /// The values of `keys`, or of all that `token` may read.
-    #[must_use]
-    pub fn read(mapping: &str, token: Option<&Secret>, keys: Option<&[String]>) -> Self {
-        let request = json!({"mapping": mapping, "token": token.map(Secret::expose), "keys": keys});
-        Self { service: "mapping.read", request }
-    }
-
-    /// Log in. `peer`'s address is what failures are counted against.
-    #[must_use]
-    pub fn login(username: &str, password: &Secret, peer: SocketAddr) -> Self {
-        let address = peer.ip().to_canonical();
-        let request = json!({"username": username, "password": password.expose(), "address": address});
-        Self { service: "access.login", request }
-    }
-
-    /// Whether a token still holds.
-    #[must_use]
-    pub fn resume(token: &Secret, peer: SocketAddr) -> Self {
-        let address = peer.ip().to_canonical();
-        Self { service: "access.resume", request: json!({"token": token.expose(), "address": address}) }
-    }
-
-    /// The session behind a token is over.
-    #[must_use]
-    pub fn end(token: &Secret) -> Self {
-        Self { service: "access.end", request: json!({"token": token.expose()}) }
-    }
-}
 
 /// What is to be done, in this order.
 #[derive(Debug, Clone)]
@@ -94,53 +40,6 @@ pub enum Delivery {
     Held,
     /// More are held than anybody should hold: close the client.
     TooMany,
-}
-
-/// What `access.login` and `access.resume` answer.
-#[derive(Deserialize)]
-pub(crate) struct Login {
-    pub(crate) authenticated: bool,
-    pub(crate) token: Option<String>,
-    pub(crate) user: Option<String>,
-    pub(crate) role: Option<Role>,
-    pub(crate) retry_after_s: Option<f64>,
-}
-
-/// What `mapping.describe` answers.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Rights {
-    pub(crate) role: Option<Role>,
-    pub(crate) keys: Map<String, Value>,
-    pub(crate) permissions: Vec<Value>,
-    pub(crate) ended: bool,
-}
-
-/// What `mapping.write` answers.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Written {
-    accepted: Map<String, Value>,
-    rejected: Vec<Refusal>,
-    ended: bool,
-}
-
-/// What `mapping.read` answers.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Values {
-    pub(crate) sequence: u64,
-    pub(crate) values: Map<String, Value>,
-    rejected: Vec<Refusal>,
-    pub(crate) ended: bool,
-}
-
-/// What the runtime answers to a question: JSON of the service, or a sentence.
-pub type Reply = Result<Value, String>;
-
-/// A reply as its type. One that is not of its type is a fault of the runtime's, and no reason to panic.
-pub(crate) fn typed<T: serde::de::DeserializeOwned>(reply: Reply) -> Result<T, String> {
-    serde_json::from_value(reply?).map_err(|error| format!("the answer is not what was agreed: {error}"))
 }
 
 #[derive(Debug)]
@@ -290,13 +189,7 @@ impl Session {
                 }
                 Todo::Write(values) => {
                     let keys = values.keys().cloned().collect();
-                    let request = json!({
-                        "mapping": &*self.mapping,
-                        "token": self.token().map(Secret::expose),
-                        "address": self.peer.to_string(),
-                        "values": values,
-                    });
-                    (Ask { service: "mapping.write", request }, Waiting::Write(keys))
+                    (Ask::write(&self.mapping, self.token(), self.peer, values), Waiting::Write(keys))
                 }
                 Todo::Get(keys) if keys.is_empty() => {
                     out.say(&Map::new());

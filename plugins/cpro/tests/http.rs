@@ -115,7 +115,7 @@ fn info_says_what_this_is_and_what_the_one_who_asks_may_do() {
 
 #[test]
 fn status_counts_who_is_connected() {
-    let host = run(json!({}), |rig| {
+    run(json!({}), |rig| {
         let clients = || {
             let (code, status) = rig.json("GET", "/api/status", "", "");
             assert_eq!((code, &status["status"], status["uptime"].is_u64()), (200, &json!("ok"), true));
@@ -128,9 +128,6 @@ fn status_counts_who_is_connected() {
         drop(one);
         until("it is seen that it has gone", || clients() == 0);
     });
-    let metrics = host.metric("received_messages");
-    drop(host);
-    assert!(metrics.is_some());
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Shown {
     pub(crate) write: Option<Role>,
     /// Its value, or why it has none.
     pub(crate) value: Result<Value, String>,
+    /// What it is, where clients see the observable's own values.
+    pub(crate) observable: Option<Arc<Observable>>,
 }
 
 /// What the clients of one mapping see now.
@@ -67,13 +69,14 @@ impl Projection {
             let shown = match lookup(&key.observable) {
                 Ok((observable, value)) => {
                     let (read, write) = rights(key, &observable);
+                    let is_same = key.outward == Conversion::Same && key.inward == Conversion::Same;
                     if key.outward == Conversion::Function {
                         places.push(looked.len());
                         items.push(Item { key: name.clone(), value: value.clone(), current: value.clone() });
                     }
-                    Shown { read, write, value: Ok(value) }
+                    Shown { read, write, value: Ok(value), observable: is_same.then_some(observable) }
                 }
-                Err(why) => Shown { read: Role::Anonymous, write: None, value: Err(why) },
+                Err(why) => Shown { read: Role::Anonymous, write: None, value: Err(why), observable: None },
             };
             looked.push((name.clone(), shown));
         }
@@ -99,9 +102,29 @@ impl Projection {
             if write {
                 writes.push(format!("write:{name}"));
             }
-            keys.insert(name.clone(), json!({"read": read, "write": write}));
+            let mut key =
+                Map::from_iter([("read".to_owned(), json!(read)), ("write".to_owned(), json!(write))]);
+            if let Some(observable) = shown.observable.as_ref().filter(|_| read) {
+                describe(observable, &mut key);
+            }
+            keys.insert(name.clone(), Value::Object(key));
         }
         reads.extend(writes);
         json!({"role": who.role, "keys": keys, "permissions": reads})
+    }
+}
+
+/// What a client can build a slider or a list from.
+fn describe(observable: &Observable, key: &mut Map<String, Value>) {
+    key.insert("type".to_owned(), json!(observable.kind));
+    if let Some([min, max]) = observable.range {
+        key.insert("min".to_owned(), json!(min));
+        key.insert("max".to_owned(), json!(max));
+    }
+    if let Some(choices) = &observable.choices {
+        key.insert("choices".to_owned(), json!(choices));
+    }
+    if !observable.unit.is_empty() {
+        key.insert("unit".to_owned(), json!(observable.unit));
     }
 }

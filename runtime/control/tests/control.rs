@@ -255,8 +255,14 @@ fn reading_shows_what_somebody_may_read_and_nothing_else() {
     assert_eq!(all(&nobody), json!({}));
     assert_eq!(all(&user(Role::Viewer)).as_object().map(Map::len), Some(8));
     let described = rig.control.describe("cpro", &user(Role::Operator)).expect("a mapping");
-    assert_eq!(described["keys"]["brightness"], json!({"read": true, "write": true}));
-    assert_eq!(described["keys"]["guarded"], json!({"read": true, "write": false}));
+    let brightness = json!({"read": true, "write": true, "type": "int", "min": 0.0, "max": 100.0});
+    assert_eq!(described["keys"]["brightness"], brightness);
+    assert_eq!(described["keys"]["guarded"], json!({"read": true, "write": false, "type": "string"}));
+    assert_eq!(
+        described["keys"]["main-camera"],
+        json!({"read": true, "write": true}),
+        "what it takes is the script's"
+    );
     assert!(described["permissions"].as_array().expect("a list").contains(&json!("write:brightness")));
     let error = rig.control.describe("cpr", &user(Role::Viewer)).expect_err("no such mapping");
     assert!(error.contains("use one of cpro"), "{error}");

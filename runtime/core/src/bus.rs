@@ -9,6 +9,12 @@ use std::sync::{Arc, Mutex};
 /// The largest payload, in bytes.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
 
+/// Whether only the runtime itself may send on this topic: what it tells there is believed.
+#[must_use]
+pub fn is_reserved(topic: &str) -> bool {
+    ["access/", "mappings/"].iter().any(|own| topic.starts_with(own))
+}
+
 /// One message. Cloning it shares the payload.
 #[derive(Debug, Clone)]
 pub struct Message {

@@ -95,7 +95,7 @@ mod tests {
             found,
             [
                 "publish_rat: unknown key; did you mean `publish_rate`?",
-                "zzz: unknown key: it can be `blocks`, `limits` or `publish_rate`",
+                "zzz: unknown key: it can be `publish_rate`, `limits` or `blocks`",
                 "limits.conections: unknown key; did you mean `connections`?",
             ]
         );

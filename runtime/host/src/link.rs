@@ -194,6 +194,9 @@ impl Link {
     }
 
     pub(crate) fn publish(&self, topic: &str, payload: &[u8]) -> Status {
+        if bus::is_reserved(topic) {
+            return INVALID;
+        }
         match self.runtime.bus.publish(&self.id, topic, Bytes::copy_from_slice(payload)) {
             Ok(_) => OK,
             Err(_) => INVALID,

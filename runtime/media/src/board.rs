@@ -24,8 +24,9 @@ const SENSOR: &str = "sensor";
 pub(crate) enum Bound {
     /// A property of an element of the newest session, which may be gone.
     Element { element: gst::glib::WeakRef<gst::Element>, control: Control },
-    /// The device itself; the session's thread is asked to set it, because a driver may take its time.
-    Device { control: Control, range: [i32; 2], ask: Ask },
+    /// The device itself, through its control of this range or a property of its element; the session's thread is asked to
+    /// set it, because a driver may take its time.
+    Device { control: Control, range: Option<[i32; 2]>, ask: Ask },
     /// The frame rate, up to what the source was opened with; `follows` when it could be opened with another.
     Rate { tap: Weak<Tap>, opened: u32, follows: bool },
     /// A new session, when another size is wanted than this one has. `sizes` are those that the device offers; empty when
@@ -123,7 +124,7 @@ impl Bound {
         let plain = |kind, range, choices| ControlInfo { kind, range, choices, device_range: None };
         match self {
             Self::Element { control, .. } => control.info(ControlKind::Live, None),
-            Self::Device { control, range, .. } => control.info(ControlKind::Device, Some(*range)),
+            Self::Device { control, range, .. } => control.info(ControlKind::Device, *range),
             Self::Rate { .. } => plain(ControlKind::Live, Some([1.0, 240.0]), Vec::new()),
             Self::Rebuild { sizes, .. } => plain(ControlKind::Rebuild, None, sizes.clone()),
             Self::Declared { control: Some(control) } if control.has_element() => {
@@ -242,7 +243,10 @@ impl Board {
                     })?;
                 }
             }
-            Bound::Device { control, range, .. } => _ = control.device_value(*range, value).map_err(wrong)?,
+            Bound::Device { control, range: Some(range), .. } => {
+                _ = control.device_value(*range, value).map_err(wrong)?;
+            }
+            Bound::Device { control, range: None, .. } => _ = control.setting(value).map_err(wrong)?,
             Bound::Rate { tap, opened, follows } => {
                 let fps = rate(value).map_err(wrong)?;
                 if fps > *opened && *follows {
@@ -295,11 +299,6 @@ impl Board {
     fn sensor_info(sensors: usize) -> ControlInfo {
         let range = Some([0.0, sensors.saturating_sub(1) as f64]);
         ControlInfo { kind: ControlKind::Rebuild, range, choices: Vec::new(), device_range: None }
-    }
-
-    /// The value of the device's control that is wanted now.
-    pub(crate) fn device_value(&self, control: &Control, range: [i32; 2], name: &str) -> Option<i32> {
-        control.device_value(range, lock(&self.inner).desired.get(name)?).ok()
     }
 
     /// The camera's section with what is wanted of source and rate; that of the size follows when the file is known.

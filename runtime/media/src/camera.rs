@@ -6,7 +6,7 @@ use crate::board::{Board, Listener, Outcome};
 use crate::figures::Figures;
 use crate::pipeline_file::Text;
 use crate::session::{Event, Gates, Plan, Session};
-use crate::{CameraState, CameraStatus, ControlError, PipelineFile, Source, check, lock, redact};
+use crate::{CameraState, CameraStatus, ControlError, PipelineFile, Source, check, lock, mix, redact};
 use gantry_core::health::Level;
 use gantry_core::{Runtime, config};
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 const MAX_HANGING: usize = 3;
 /// How far back the measured rate looks.
 const WINDOW: Duration = Duration::from_secs(2);
+/// The longest wait before a mix looks for its cameras again.
+const MIX_WAIT: Duration = Duration::from_secs(1);
 /// After this many tries in a row a lost camera needs somebody.
 const TRIES_BEFORE_ERROR: u32 = 4;
 
@@ -59,8 +61,16 @@ fn texts(dir: &Path, camera: &config::Camera) -> Vec<Text> {
 }
 
 /// What those files say, as far as they are good.
-fn files(texts: &[Text]) -> Vec<(String, PipelineFile)> {
-    texts.iter().filter_map(|text| Some((text.file.clone(), text.parse().ok()?))).collect()
+fn files(texts: &[Text], camera: &config::Camera) -> Vec<(String, PipelineFile)> {
+    let source = Source::parse(&camera.source);
+    let parse = |text: &Text| {
+        let mut file = text.parse().ok()?;
+        if let Ok(source) = &source {
+            mix::narrow(&mut file, source);
+        }
+        Some((text.file.clone(), file))
+    };
+    texts.iter().filter_map(parse).collect()
 }
 
 impl Handle {
@@ -84,7 +94,7 @@ impl Handle {
         }));
         let applied = (camera.clone(), texts(dir, camera));
         let board = Arc::new(Board::new(name, listener));
-        board.configure(camera, &files(&applied.1));
+        board.configure(camera, &files(&applied.1, camera));
         let supervisor = Supervisor {
             name: name.into(),
             part: format!("camera/{name}"),
@@ -126,7 +136,7 @@ impl Handle {
         let applied = (camera.clone(), texts(dir, camera));
         let has_changed = self.applied != applied;
         if has_changed {
-            self.board.configure(camera, &files(&applied.1));
+            self.board.configure(camera, &files(&applied.1, camera));
             self.applied = applied;
             let _ = self.orders.send(Order::Configure(camera.clone()));
         }
@@ -284,6 +294,7 @@ impl Supervisor {
             camera: self.camera.clone(),
             pipeline_dir: self.dir.clone(),
             hub: self.runtime.frames.clone(),
+            state: self.runtime.state.clone(),
             gates: self.gates.clone(),
             board: self.board.clone(),
             figures: self.figures.clone(),
@@ -341,6 +352,10 @@ impl Supervisor {
             return;
         }
         if running_since.is_none() {
+            return;
+        }
+        if session.is_resting() {
+            self.samples.clear();
             return;
         }
         self.samples.push_back((now, self.figures.captured.get()));
@@ -423,7 +438,11 @@ impl Supervisor {
 
     fn lost(&mut self, now: Instant, reason: &str) {
         let running_since = self.close(now);
-        let wait = self.backoff.lost(now, running_since);
+        let mut wait = self.backoff.lost(now, running_since);
+        if matches!(Source::parse(&self.camera.source), Ok(Source::Mix { .. })) {
+            // It has no device that would need time, and its cameras may come back at any moment.
+            wait = wait.min(MIX_WAIT);
+        }
         self.phase = Phase::Waiting { due: now + wait };
         self.tries += 1;
         let message = format!("{reason}; retrying in {} s", wait.as_secs_f64());

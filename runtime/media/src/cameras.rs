@@ -98,6 +98,12 @@ impl Cameras {
         check::check(pipeline_dir, name, camera)
     }
 
+    /// What is wrong with the mixes among the cameras, whose sources name other cameras. [`Cameras::check`] sees only one.
+    #[must_use]
+    pub fn check_mixes(cameras: &BTreeMap<String, config::Camera>) -> Vec<Finding> {
+        crate::mix::check(cameras)
+    }
+
     /// How each camera does, by name.
     #[must_use]
     pub fn status(&self) -> Vec<CameraStatus> {

@@ -161,6 +161,11 @@ impl Control {
         self.element.is_some()
     }
 
+    /// Whether the element of this name serves it.
+    pub(crate) fn is_of(&self, element: &str) -> bool {
+        self.element.as_deref() == Some(element)
+    }
+
     /// The property's value. The error says what the value can be.
     pub(crate) fn setting(&self, value: &Value) -> Result<Setting, String> {
         if let Some(template) = &self.text {
@@ -225,17 +230,16 @@ fn one_of<'a>(choices: impl Iterator<Item = &'a String>) -> String {
     format!("one of {}", choices.map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
-/// `640x480`, with sides that every element here can make.
+/// `640x480`.
 pub(crate) fn size(value: &Value) -> Result<(u32, u32), String> {
-    let sides = value.as_str().and_then(|text| text.split_once('x'));
-    let side = |text: &str, grain: u32| {
+    let side = |text: &str| {
         let is_plain = !text.is_empty() && text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse().ok().filter(|n: &u32| is_plain && (16..=8192).contains(n) && n.is_multiple_of(grain))
+        text.parse().ok().filter(|n: &u32| is_plain && (16..=8192).contains(n) && n.is_multiple_of(2))
     };
-    sides.and_then(|(width, height)| Some((side(width, 8)?, side(height, 2)?))).ok_or_else(|| {
-        "a size such as 640x480, with a width that is a multiple of 8, a height that is even, both from 16 to 8192"
-            .into()
-    })
+    let sides = value.as_str().and_then(|text| text.split_once('x'));
+    sides
+        .and_then(|(width, height)| Some((side(width)?, side(height)?)))
+        .ok_or_else(|| "a size such as 640x480, of even numbers from 16 to 8192".into())
 }
 
 fn fill(template: &str, value: &Value) -> Result<String, String> {
@@ -331,5 +335,20 @@ mod tests {
         let full = control("v4l2 = { name = 'white_balance_automatic', values = { auto = 1, manual = 0 } }");
         assert_eq!(full.device_value([0, 1], &json!("auto")), Ok(1));
         assert!(full.device_value([0, 1], &json!("daylight")).expect_err("no").contains("auto, manual"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_none_brings_a_field_of_its_own(text: String) {
+            let value = json!(text);
+            let sized = control("text = 'video/x-raw,width={width},height={height}'");
+            let word = control("text = 'a,b={value}'");
+            for (control, commas) in [(sized, 2), (word, 1)] {
+                if let Ok(Setting::Text(filled)) = control.setting(&value) {
+                    proptest::prop_assert_eq!(filled.matches(',').count(), commas);
+                    proptest::prop_assert!(!filled.contains(['(', ')', ';', '"', ' ', '{', '}']), "{}", filled);
+                }
+            }
+        }
     }
 }

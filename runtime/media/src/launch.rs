@@ -91,6 +91,13 @@ fn check_elements(file: &PipelineFile, source: &Source, pipeline: &gst::Pipeline
             problems.extend(check_control(name, control, property, &element));
         }
     }
+    if matches!(source, Source::Mix { .. })
+        && let Some(element) = find("pipeline", SOURCE, &mut problems)
+        && !element.is::<crate::mix::Mix>()
+    {
+        let mix = crate::mix::NAME;
+        problems.push(format!("pipeline: element `{SOURCE}` is no {mix}: `mix:` needs `{mix} name={SOURCE}`"));
+    }
     if matches!(source, Source::Demo { .. })
         && let Some(element) = find("pipeline", SOURCE, &mut problems)
         && !element.is::<gst_app::AppSrc>()

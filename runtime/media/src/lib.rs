@@ -22,7 +22,9 @@ mod gate;
 mod launch;
 mod log;
 mod messages;
+mod mix;
 mod packages;
+mod picture;
 mod pipeline_file;
 mod recorder;
 mod session;
@@ -51,7 +53,9 @@ pub use status::{CameraState, CameraStatus};
 fn init() -> Result<(), MediaError> {
     static TONE: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
     gstreamer::init().map_err(|e| MediaError::Init(e.to_string()))?;
-    let registered = TONE.get_or_init(|| tone::register().map_err(|e| e.to_string()));
+    let registered = TONE.get_or_init(|| {
+        tone::register().and_then(|()| mix::register()).map_err(|e| e.to_string())
+    });
     registered.clone().map_err(MediaError::Init)
 }
 

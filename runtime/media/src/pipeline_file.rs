@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The files of `pipelines/`, so that the program works without the folder.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("demo", include_str!("../../../pipelines/demo.toml")),
     ("file", include_str!("../../../pipelines/file.toml")),
     ("libcamera", include_str!("../../../pipelines/libcamera.toml")),
+    ("mix", include_str!("../../../pipelines/mix.toml")),
     ("rtsp", include_str!("../../../pipelines/rtsp.toml")),
     ("test", include_str!("../../../pipelines/test.toml")),
     ("two-cameras", include_str!("../../../pipelines/two-cameras.toml")),

@@ -8,7 +8,7 @@ use crate::gate::Gate;
 use crate::messages::{error_text, missing_plugin};
 use crate::source::hide;
 use crate::tap::Tap;
-use crate::{MediaError, PipelineFile, Source, check, launch, lock, streams, v4l2};
+use crate::{MediaError, PipelineFile, Source, check, control, launch, lock, mix, streams, v4l2};
 use gantry_core::{config, frames};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -46,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) camera: config::Camera,
     pub(crate) pipeline_dir: PathBuf,
     pub(crate) hub: Arc<frames::Hub>,
+    pub(crate) state: Arc<gantry_core::state::State>,
     pub(crate) gates: Gates,
     pub(crate) board: Arc<Board>,
     pub(crate) figures: Arc<crate::figures::Figures>,
@@ -102,6 +103,11 @@ impl Session {
     /// The rate that the source says it has, in frames a second.
     pub(crate) fn nominal_fps(&self) -> Option<f64> {
         lock(&self.tap).as_ref().and_then(|tap| tap.nominal_fps())
+    }
+
+    /// Whether it makes no frames because nobody wants any.
+    pub(crate) fn is_resting(&self) -> bool {
+        lock(&self.tap).as_ref().is_some_and(|tap| tap.is_resting())
     }
 
     /// Ends the session. From here on it counts and publishes nothing; [`Event::Closed`] follows when nothing is left.
@@ -232,7 +238,7 @@ impl Worker {
         if self.closed.load(Ordering::Acquire) {
             return Err("closed while it was opened".into());
         }
-        self.set_source(&source, &camera, &pipeline)?;
+        self.set_source(&source, &camera, &pipeline, &tap)?;
         let capture = pipeline.by_name(&file.capture).ok_or("the capture element is gone")?;
         let pad = launch::frames_pad(&capture).ok_or("the capture element has no pad")?;
         let report = self.report.clone();
@@ -262,7 +268,8 @@ impl Worker {
             let choice = v4l2::choose(device, &camera).map_err(|e| with_advice(&e, source))?;
             files.retain(|(name, ..)| *name == choice);
         }
-        let (_, file, label) = files.into_iter().next().ok_or("there is no pipeline file for this source")?;
+        let (_, mut file, label) = files.into_iter().next().ok_or("there is no pipeline file for this source")?;
+        mix::narrow(&mut file, source);
         Ok((file, label, camera))
     }
 
@@ -291,10 +298,9 @@ impl Worker {
             let element = control.element.as_ref().and_then(|e| running.pipeline.by_name(e));
             let control = control.clone();
             let bound = match (on_device, element, &control.v4l2) {
-                (Some(range), ..) => {
-                    let commands = self.commands.clone();
-                    let ask = Arc::new(move |name: &str| _ = commands.send(Command::Adjust(name.to_owned())));
-                    Bound::Device { control, range, ask }
+                (Some(range), ..) => Bound::Device { control, range: Some(range), ask: self.ask() },
+                (None, Some(_), _) if running.device.is_some() && control.is_of(launch::SOURCE) => {
+                    Bound::Device { control, range: None, ask: self.ask() }
                 }
                 (None, Some(element), _) => Bound::Element { element: element.downgrade(), control },
                 (None, None, wanted) => {
@@ -318,14 +324,30 @@ impl Worker {
         true
     }
 
+    fn ask(&self) -> board::Ask {
+        let commands = self.commands.clone();
+        Arc::new(move |control| _ = commands.send(Command::Adjust(control.to_owned())))
+    }
+
     /// Sets a control of the device to what is wanted of it now.
     fn adjust(&self, running: &Running, name: &str) {
-        let Some(control) = running.file.controls.get(name) else { return };
-        let (Some(device), Some(on_device)) = (&running.device, &control.v4l2) else { return };
-        let Some(range) = device.range(&on_device.name) else { return };
-        if let Some(value) = self.plan.board.device_value(control, range, name) {
-            tracing::debug!(camera = %self.plan.name, control = on_device.name, value, "the device's control is set");
-            device.set(&on_device.name, value);
+        let (Some(control), Some(value)) = (running.file.controls.get(name), self.plan.board.desired(name)) else {
+            return;
+        };
+        let on_device = control.v4l2.as_ref().zip(running.device.as_ref());
+        let on_device = on_device.and_then(|(c, device)| Some((c, device, device.range(&c.name)?)));
+        let done = match (on_device, running.pipeline.by_name(launch::SOURCE), &control.property) {
+            (Some((on_device, device, range)), ..) => control.device_value(range, &value).map(|value| {
+                tracing::debug!(camera = %self.plan.name, control = on_device.name, value, "told the device");
+                device.set(&on_device.name, value);
+            }),
+            (None, Some(element), Some(property)) => {
+                control.setting(&value).and_then(|setting| control::write(&element, property, &setting))
+            }
+            _ => Ok(()),
+        };
+        if let Err(reason) = done {
+            tracing::warn!(camera = %self.plan.name, control = name, reason, "a control of the device is not set");
         }
     }
 
@@ -334,6 +356,7 @@ impl Worker {
         source: &Source,
         camera: &config::Camera,
         pipeline: &gst::Pipeline,
+        tap: &Arc<Tap>,
     ) -> Result<(), String> {
         let element = || pipeline.by_name(launch::SOURCE);
         match source {
@@ -343,6 +366,17 @@ impl Worker {
                     .ok_or("`demo:` needs `appsrc name=source`")?;
                 feed::attach(&appsrc, camera, *seed, *people, self.stop_feed.clone())
             }
+            Source::Mix { cameras } => mix::attach(mix::Parts {
+                pipeline,
+                cameras,
+                camera,
+                name: &self.plan.name,
+                hub: self.plan.hub.clone(),
+                state: self.plan.state.clone(),
+                gates: self.plan.gates.clone(),
+                tap: tap.clone(),
+                report: self.report.clone(),
+            }),
             Source::Libcamera { camera: Some(name) } => {
                 if let Some(element) = element().filter(|e| e.find_property("camera-name").is_some()) {
                     element.set_property_from_str("camera-name", name);

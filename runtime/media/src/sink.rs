@@ -101,6 +101,10 @@ fn publish(stream: &Stream, tap: &Tap, in_flight: &InFlight, picture: Picture, b
         figures.encoded.add(1);
         figures.size.store(u64::from(picture.width) << 32 | u64::from(picture.height), Ordering::Relaxed);
     }
+    let data = match &picture.padding {
+        None => Bytes::from_owner(data),
+        Some(padding) => Bytes::from(padding.remove(&data, &picture)),
+    };
     let frame = Frame {
         stream: stream.name(),
         format: picture.format,
@@ -109,7 +113,7 @@ fn publish(stream: &Stream, tap: &Tap, in_flight: &InFlight, picture: Picture, b
         sequence: moment.sequence,
         captured_unix_ns: moment.unix_ns,
         captured_monotonic_ns: moment.monotonic_ns,
-        data: Bytes::from_owner(data),
+        data,
     };
     stream.publish(&Arc::new(frame));
 }
@@ -119,6 +123,35 @@ struct Picture {
     format: Format,
     width: u32,
     height: u32,
+    padding: Option<Padding>,
+}
+
+/// Where the planes of an I420 picture are that GStreamer lays out with gaps, as it does for widths that are no multiple
+/// of 8. Only such pictures are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Padding {
+    offsets: [usize; 3],
+    strides: [usize; 3],
+}
+
+impl Padding {
+    /// The planes right behind each other, the chroma with half the stride of the luma.
+    fn remove(&self, data: &[u8], picture: &Picture) -> Vec<u8> {
+        let (width, height) = ((picture.width as usize).next_multiple_of(2), picture.height as usize);
+        let mut out = Vec::with_capacity(width * height + width * height.next_multiple_of(2) / 2);
+        for (plane, (width, height)) in
+            [(width, height), (width / 2, height.div_ceil(2)), (width / 2, height.div_ceil(2))].into_iter().enumerate()
+        {
+            for y in 0..height {
+                let from = self.offsets[plane] + y * self.strides[plane];
+                // The caps say that it is all there; a source that gives less gets black.
+                let row = data.get(from..from + width).unwrap_or_default();
+                out.extend_from_slice(row);
+                out.resize(out.len() + width - row.len(), 0);
+            }
+        }
+        out
+    }
 }
 
 /// What a sink's caps say of its pictures.
@@ -130,7 +163,7 @@ fn picture_of(caps: Option<&gst::CapsRef>) -> Result<Picture, String> {
         let (Some(width), Some(height)) = (side("width"), side("height")) else {
             return Err("JPEG pictures without a size: put jpegparse before the appsink".into());
         };
-        return Ok(Picture { format: Format::Jpeg, width, height });
+        return Ok(Picture { format: Format::Jpeg, width, height, padding: None });
     }
     let unusable = || {
         format!(
@@ -140,24 +173,25 @@ fn picture_of(caps: Option<&gst::CapsRef>) -> Result<Picture, String> {
     };
     let info = caps.and_then(|c| gst_video::VideoInfo::from_caps(c).ok()).ok_or_else(unusable)?;
     let stride = info.stride().first().and_then(|s| u32::try_from(*s).ok()).ok_or_else(unusable)?;
+    let mut padding = None;
     let format = match info.format() {
         gst_video::VideoFormat::Gray8 => Format::Gray8 { stride },
         gst_video::VideoFormat::I420 => {
             // Readers expect the chroma planes right behind, with half the stride.
-            let luma = u64::from(stride) * u64::from(info.height());
-            let plain = info.stride()[1..].iter().all(|s| u32::try_from(*s).is_ok_and(|s| s * 2 == stride))
-                && info.offset().get(1).is_some_and(|o| *o as u64 == luma);
-            if !plain {
-                return Err(format!(
-                    "I420 of width {} has padded planes: make the width a multiple of 8",
-                    info.width()
-                ));
+            let (offsets, strides) = (info.offset(), info.stride());
+            let plane = |n: usize| Some((*offsets.get(n)?, usize::try_from(*strides.get(n)?).ok()?));
+            let (Some(y), Some(u), Some(v)) = (plane(0), plane(1), plane(2)) else { return Err(unusable()) };
+            let luma = y.1 * info.height() as usize;
+            let chroma = u.1 * (info.height() as usize).div_ceil(2);
+            let is_plain = u.1 * 2 == y.1 && v.1 == u.1 && u.0 == luma && v.0 == luma + chroma;
+            if !is_plain {
+                padding = Some(Padding { offsets: [y.0, u.0, v.0], strides: [y.1, u.1, v.1] });
             }
-            Format::I420 { stride }
+            Format::I420 { stride: if is_plain { stride } else { info.width().next_multiple_of(2) } }
         }
         _ => return Err(unusable()),
     };
-    Ok(Picture { format, width: info.width(), height: info.height() })
+    Ok(Picture { format, width: info.width(), height: info.height(), padding })
 }
 
 #[cfg(test)]
@@ -181,19 +215,43 @@ mod tests {
         gst::init().expect("GStreamer");
         let read = |text: &str| picture_of(Some(&text.parse::<gst::Caps>().expect("caps")));
         let jpeg = read("image/jpeg,width=640,height=480").expect("jpeg");
-        assert_eq!(jpeg, Picture { format: Format::Jpeg, width: 640, height: 480 });
+        assert_eq!(jpeg, Picture { format: Format::Jpeg, width: 640, height: 480, padding: None });
         let grey = read("video/x-raw,format=GRAY8,width=30,height=20").expect("grey");
         assert_eq!(grey.format, Format::Gray8 { stride: 32 });
         let i420 = read("video/x-raw,format=I420,width=64,height=48").expect("i420");
-        assert_eq!(i420.format, Format::I420 { stride: 64 });
+        assert_eq!((i420.format, i420.padding), (Format::I420 { stride: 64 }, None));
         for (text, says) in [
-            ("video/x-raw,format=I420,width=18,height=48", "multiple of 8"),
             ("video/x-raw,format=RGB,width=64,height=48", "GRAY8"),
             ("audio/x-raw", "audio/x-raw"),
             ("image/jpeg", "without a size"),
         ] {
             let message = read(text).expect_err(text);
             assert!(message.contains(says), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn gaps_between_planes_are_closed() {
+        gst::init().expect("GStreamer");
+        for (width, height) in [(18u32, 6u32), (17, 5), (2, 2), (1, 1)] {
+            let caps = format!("video/x-raw,format=I420,width={width},height={height}");
+            let caps: gst::Caps = caps.parse().expect("caps");
+            let picture = picture_of(Some(&caps)).expect("padded");
+            let info = gst_video::VideoInfo::from_caps(&caps).expect("info");
+            let mut data = vec![255; info.size()];
+            let stride = width.next_multiple_of(2) as usize;
+            let planes = [(stride, height), (stride / 2, height.div_ceil(2)), (stride / 2, height.div_ceil(2))];
+            for (n, (width, height)) in planes.into_iter().enumerate() {
+                for y in 0..height as usize {
+                    let from = info.offset()[n] + y * info.stride()[n] as usize;
+                    data[from..from + width].fill(n as u8);
+                }
+            }
+            let padding = picture.padding.expect("gaps");
+            assert_eq!(picture.format, Format::I420 { stride: stride as u32 });
+            let sizes = planes.map(|(width, height)| width * height as usize);
+            let expected: Vec<u8> = (0..3).flat_map(|n| vec![n as u8; sizes[n]]).collect();
+            assert_eq!(padding.remove(&data, &picture), expected, "{width}x{height}");
         }
     }
 }

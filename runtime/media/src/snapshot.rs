@@ -1,6 +1,6 @@
 //! Snapshots: one picture in full quality, in a file with the time in its name.
 
-use crate::lock;
+use crate::{lock, picture};
 use crate::recorder::Removed;
 use crate::recorder::folder::{self, Folder, FreeSpace, Limits, megabytes};
 use bytes::Bytes;
@@ -9,7 +9,6 @@ use gantry_core::frames::{Format, Frame, Hub, Watch};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -340,19 +339,11 @@ fn write_new(path: &Path, data: &[u8]) -> io::Result<()> {
 
 /// The picture as JPEG: as it is if the camera made it, else encoded in this quality.
 fn encode(frame: &Frame, quality: u32) -> Result<Bytes, String> {
-    let (format, stride) = match frame.format {
-        Format::Jpeg => return Ok(frame.data.clone()),
-        Format::Gray8 { stride } => (gst_video::VideoFormat::Gray8, stride),
-        Format::I420 { stride } => (gst_video::VideoFormat::I420, stride),
-    };
-    gst::init().map_err(|e| format!("cannot start GStreamer: {e}: install gstreamer1.0-plugins-good"))?;
-    let info = gst_video::VideoInfo::builder(format, frame.width, frame.height)
-        .fps(gst::Fraction::new(0, 1))
-        .build()
-        .map_err(|_| format!("no picture has {}x{}", frame.width, frame.height))?;
-    if info.stride().first() != Some(&(stride as i32)) || info.size() > frame.data.len() {
-        return Err("its rows are padded: make its width a multiple of 8".into());
+    if frame.format == Format::Jpeg {
+        return Ok(frame.data.clone());
     }
+    gst::init().map_err(|e| format!("cannot start GStreamer: {e}: install gstreamer1.0-plugins-good"))?;
+    let (info, data) = picture::raw(frame)?;
     let caps = info.to_caps().map_err(|e| e.to_string())?;
     let quality = quality.clamp(1, 100);
     let text =
@@ -364,10 +355,9 @@ fn encode(frame: &Frame, quality: u32) -> Result<Bytes, String> {
     let (input, output) = (input.ok_or("no appsrc")?, output.ok_or("no appsink")?);
     input.set_caps(Some(&caps));
     let sample = pipeline.set_state(gst::State::Playing).ok().and_then(|_| {
-        let mut buffer = gst::Buffer::from_slice(frame.data.clone());
+        let mut buffer = gst::Buffer::from_slice(data);
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(gst::ClockTime::ZERO);
-            buffer.set_size(info.size());
         }
         input.push_buffer(buffer).ok()?;
         input.end_of_stream().ok()?;

@@ -40,6 +40,11 @@ pub enum Source {
         /// The camera's name as `cam --list` shows it; `None` is the first.
         camera: Option<String>,
     },
+    /// `mix:cam1,cam2`: other cameras of the gateway in one picture.
+    Mix {
+        /// Their names, two to four.
+        cameras: Vec<String>,
+    },
     /// `test:`: GStreamer's own test picture.
     Test,
 }
@@ -100,7 +105,7 @@ pub enum SourceError {
     Form(String),
 }
 
-const SCHEMES: [&str; 7] = ["demo", "file", "rtsp", "rtsps", "v4l2", "libcamera", "test"];
+const SCHEMES: [&str; 8] = ["demo", "file", "rtsp", "rtsps", "v4l2", "libcamera", "mix", "test"];
 
 /// The longest source URI, in bytes.
 const MAX_URI: usize = 4096;
@@ -127,6 +132,7 @@ impl Source {
             "rtsp" | "rtsps" => rtsp(uri, rest),
             "v4l2" => v4l2(rest),
             "libcamera" => libcamera(rest),
+            "mix" => mix(rest),
             "test" if rest.is_empty() => Ok(Self::Test),
             "test" => Err(SourceError::Form("`test:` takes nothing behind it: write `test:`".into())),
             _ => Err(SourceError::Scheme { scheme: scheme.into(), hint: suggest(scheme, SCHEMES) }),
@@ -143,6 +149,7 @@ impl Source {
             Self::V4l2 { format: V4l2Format::Mjpeg, .. } => &["usb-mjpeg"],
             Self::V4l2 { format: V4l2Format::Raw, .. } => &["usb"],
             Self::Libcamera { .. } => &["libcamera"],
+            Self::Mix { .. } => &["mix"],
             Self::Test => &["test"],
         }
     }
@@ -161,6 +168,7 @@ impl Source {
             Self::Rtsp { .. } => "look at the camera, its network and its credentials",
             Self::V4l2 { .. } => "look at the camera, its cable, and who else uses it",
             Self::Libcamera { .. } => "look at the camera and its ribbon cable",
+            Self::Mix { .. } => "look at the cameras that it shows",
         }
     }
 }
@@ -211,6 +219,21 @@ fn query<'a>(
         take(key, &value).map_err(|expected| SourceError::Value { key: key.into(), value, expected })?;
     }
     Ok(path)
+}
+
+fn mix(rest: &str) -> Result<Source, SourceError> {
+    let cameras: Vec<String> = rest.split(',').map(|name| name.trim().to_owned()).collect();
+    let good = |name: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        !name.is_empty() && name.chars().all(plain)
+    };
+    if !(2..=crate::mix::layout::MAX_CAMERAS).contains(&cameras.len()) || !cameras.iter().all(good) {
+        return Err(SourceError::Form("a mix names two to four cameras: write `mix:cam1,cam2`".into()));
+    }
+    if let Some(twice) = cameras.iter().enumerate().find(|(n, name)| cameras[..*n].contains(name)) {
+        return Err(SourceError::Form(format!("`{}` is in the mix twice: name each camera once", twice.1)));
+    }
+    Ok(Source::Mix { cameras })
 }
 
 fn demo(rest: &str) -> Result<Source, SourceError> {
@@ -383,6 +406,11 @@ mod tests {
             ("v4l2:video0", "write `v4l2:///dev/video0`"),
             ("v4l2:///dev/video0?format=h264", "write `auto`, `raw` or `mjpeg`"),
             ("demo:?people=999", "0 to 30"),
+            ("mix:", "two to four"),
+            ("mix:a", "two to four"),
+            ("mix:a,b,c,d,e", "two to four"),
+            ("mix:a,b/c", "two to four"),
+            ("mix:a,b,a", "twice"),
             ("file:///a\nb", "control characters"),
             ("file:///a%0ab", "control characters"),
         ] {

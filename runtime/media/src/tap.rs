@@ -83,6 +83,8 @@ pub(crate) struct Tap {
     /// When the newest frame came, in nanoseconds after `opened`, plus 1; 0 before the first.
     last: AtomicU64,
     nominal_millihertz: AtomicU64,
+    /// Set while a source makes no frames because nobody wants any.
+    resting: AtomicBool,
     opened: Instant,
     inner: Mutex<Inner>,
 }
@@ -92,7 +94,8 @@ impl Tap {
         let moments = VecDeque::with_capacity(REMEMBERED);
         let inner = Mutex::new(Inner { limit: Limit::new(fps), last_offset: None, moments });
         let (live, last, nominal_millihertz) = (AtomicBool::new(true), AtomicU64::new(0), AtomicU64::new(0));
-        Self { figures, numbered, live, last, nominal_millihertz, opened: Instant::now(), inner }
+        let resting = AtomicBool::new(false);
+        Self { figures, numbered, live, last, nominal_millihertz, resting, opened: Instant::now(), inner }
     }
 
     pub(crate) fn close(&self) {
@@ -116,6 +119,21 @@ impl Tap {
     pub(crate) fn last_frame(&self) -> Option<Instant> {
         let last = self.last.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.opened + std::time::Duration::from_nanos(last))
+    }
+
+    /// Shows that the source lives while it makes no frames.
+    pub(crate) fn beat(&self) {
+        let since_opened = u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX - 1);
+        self.last.store(since_opened + 1, Ordering::Release);
+    }
+
+    /// Says whether the source makes no frames because nobody wants any.
+    pub(crate) fn rest(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Release);
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
     }
 
     /// The rate that the source says it has, in frames a second.

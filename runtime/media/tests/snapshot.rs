@@ -167,7 +167,7 @@ fn room_is_left_on_the_disk_and_old_snapshots_leave() {
     let age = Duration::from_secs(1000);
     let file = std::fs::File::options().write(true).open(&old).unwrap();
     file.set_modified(SystemTime::now() - age * 2).unwrap();
-    let settings = config::Snapshots { max_age: age, max_bytes: 1500, ..config::Snapshots::default() };
+    let settings = config::Snapshots { max_age: age, max_bytes: 1000, ..config::Snapshots::default() };
     let desk = Desk::at(dir, Arc::default(), settings);
     let removed = desk.removed.recv_timeout(LIMIT).unwrap();
     assert_eq!(removed, Removed { file: old, why: RemovedWhy::Age });
@@ -180,7 +180,7 @@ fn room_is_left_on_the_disk_and_old_snapshots_leave() {
     let first = desk.give(&raw("main/raw", 1), &answer);
     let answer = desk.take("main");
     let second = desk.give(&raw("main/raw", 2), &answer);
-    assert!(first.bytes <= 1500 && first.bytes + second.bytes > 1500, "{first:?}");
+    assert!(first.bytes <= 1000 && first.bytes + second.bytes > 1000, "{first:?}");
     let removed = desk.removed.recv_timeout(LIMIT).unwrap();
     assert_eq!(removed, Removed { file: first.path, why: RemovedWhy::Quota });
     assert!(second.path.exists());

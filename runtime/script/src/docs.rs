@@ -23,7 +23,7 @@ pub fn docs() -> Vec<Generated> {
     files
 }
 
-/// What editors and people read: without the `Result` that no script sees, and `debug` as the function that it is.
+/// What editors and people read: without the `Result` that no script sees.
 fn tidy(text: &str) -> String {
     let text =
         text.replace(" -> Result<()>", "").replace(" -> ()", "").replace("op debug(?)", "fn debug(text: ?)");
@@ -82,7 +82,7 @@ fn page(files: &[Generated]) -> String {
     let limits = config::Scripts::default();
     let _ = write!(
         page,
-        "\n`print(x)` is `log::info(x)`, `debug(x)` is `log::debug(x)` with the place.\n\n\
+        "\n`print(x)` is `log::info(x)`; `debug(x)` writes a line at level DEBUG, with its place in the script.\n\n\
          ## Mappings\n\n\
          A mapping (`scripts/mappings/NAME.rhai`) ends in its table of keys. Each is the name of an observable, or a map of {}. \
          `scripts/mappings/cpro.rhai` explains them.\n\n\

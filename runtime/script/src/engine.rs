@@ -119,6 +119,9 @@ fn new_engine(limits: &config::Scripts, session: &Rc<Session>) -> Engine {
     });
     let s = session.clone();
     #[expect(deprecated, reason = "Rhai marks what may change between versions; ours is pinned")]
-    engine.on_var(move |name, _, _| Ok((name == "config").then(|| s.config())));
+    engine.on_var(move |name, offset, _| {
+        // A variable with an offset is the script's own one of that name.
+        Ok((name == "config" && offset == 0).then(|| s.config()))
+    });
     engine
 }

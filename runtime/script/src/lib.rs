@@ -9,15 +9,18 @@
 //! the event, so that a recording replays exactly.
 #![forbid(unsafe_code)]
 
+mod convert;
 mod docs;
 mod effect;
 mod engine;
 mod error;
+mod explain;
 mod load;
 mod mapping;
 mod offline;
 mod program;
 mod replay;
+mod rest;
 mod rule;
 mod scripts;
 mod session;

@@ -2,8 +2,8 @@
 
 use crate::engine::{Engines, Library};
 use crate::error::ScriptError;
-use crate::mapping::Key;
-use crate::program::{Program, Texts, no_config};
+use crate::mapping::Entry;
+use crate::program::{LOAD_DEADLINE, Program, Texts, no_config};
 use crate::rule::Rule;
 use crate::source::Source;
 use crate::{table, value};
@@ -38,7 +38,7 @@ pub(crate) fn library(limits: &config::Scripts, name: &str, source: &Source) -> 
     }
     // Loading it as a program first gives errors with their places, and limits.
     let program = Program::load(&engines, &source.file, text, Texts::new(), no_config())?;
-    engines.session.begin(false, &no_config(), engines.deadline());
+    engines.session.begin(false, &no_config(), LOAD_DEADLINE);
     let module = Module::eval_ast_as_new(Scope::new(), program.ast(), &engines.plain)
         .map_err(|e| ScriptError::whole(&source.file, e.to_string()))?;
     Ok((name.to_owned(), Shared::new(module)))
@@ -49,7 +49,7 @@ pub(crate) fn mapping(
     engines: &Rc<Engines>,
     source: &Source,
     texts: Texts,
-) -> Result<(Program, Vec<Key>), Vec<ScriptError>> {
+) -> Result<(Program, Vec<Entry>), Vec<ScriptError>> {
     let text = text(source).map_err(|e| vec![e])?;
     let program = Program::load(engines, &source.file, text, texts, no_config()).map_err(|e| vec![e])?;
     let keys = table::read(&program)?;

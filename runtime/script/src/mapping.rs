@@ -1,19 +1,34 @@
 //! Mappings: which keys of a protocol stand for which observables.
 
+use crate::error::ScriptError;
+use crate::program::Program;
+use crate::scripts::Direction;
 use gantry_core::access::Role;
 use gantry_core::config::Kind;
+use gantry_core::spelling::nearest;
 use serde_json::{Number, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The table of one mapping script. What needs no function is used from here and never enters the engine.
 #[derive(Debug)]
 pub struct Mapping {
-    pub(crate) name: String,
-    pub(crate) file: String,
-    pub(crate) generation: u64,
-    pub(crate) keys: Vec<Key>,
-    pub(crate) index: HashMap<String, usize>,
-    pub(crate) by_observable: HashMap<String, Vec<usize>>,
+    name: String,
+    file: Arc<str>,
+    text: Arc<str>,
+    generation: u64,
+    keys: Vec<Key>,
+    /// For each key, line and column of its observable in the script.
+    places: Vec<(usize, usize)>,
+    index: HashMap<String, usize>,
+    by_observable: HashMap<String, Vec<usize>>,
+}
+
+/// A key as it was read from the script.
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    /// Line and column of its observable.
+    pub(crate) place: (usize, usize),
 }
 
 /// One key of a protocol.
@@ -74,13 +89,16 @@ pub enum Conversion {
 }
 
 impl Mapping {
-    pub(crate) fn new(name: &str, file: &str, generation: u64, keys: Vec<Key>) -> Self {
+    pub(crate) fn new(name: &str, program: &Program, generation: u64, entries: Vec<Entry>) -> Self {
+        let (keys, places): (Vec<Key>, Vec<_>) =
+            entries.into_iter().map(|entry| (entry.key, entry.place)).unzip();
         let index = keys.iter().enumerate().map(|(at, key)| (key.name.clone(), at)).collect();
         let mut by_observable = HashMap::<_, Vec<_>>::new();
         for (at, key) in keys.iter().enumerate() {
             by_observable.entry(key.observable.clone()).or_default().push(at);
         }
-        Self { name: name.to_owned(), file: file.to_owned(), generation, keys, index, by_observable }
+        let (file, text) = (program.file.clone(), program.text.clone());
+        Self { name: name.to_owned(), file, text, generation, keys, places, index, by_observable }
     }
 
     /// The mapping's name: that of its file without `.rhai`.
@@ -117,9 +135,35 @@ impl Mapping {
     pub fn keys_of(&self, observable: &str) -> impl Iterator<Item = &Key> {
         self.by_observable.get(observable).into_iter().flatten().map(|at| &self.keys[*at])
     }
+
+    /// The keys whose observable is none of `known`, each as an error at its place in the script. Which observables there
+    /// are is known to whoever has the configuration.
+    #[must_use]
+    pub fn unknown_observables<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Vec<ScriptError> {
+        let known: Vec<&str> = known.into_iter().collect();
+        let unknown = |(key, _): &(&Key, _)| !known.contains(&key.observable.as_str());
+        let error = |(key, (line, column)): (&Key, &(usize, usize))| {
+            let hint = match nearest(&key.observable, known.iter().copied()) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => format!(": add [state.{}] to gantry.toml, or remove the key", key.observable),
+            };
+            let message = format!("key `{}`: there is no observable `{}`{hint}", key.name, key.observable);
+            ScriptError::at(&self.file, &self.text, *line, *column, message)
+        };
+        self.keys.iter().zip(&self.places).filter(unknown).map(error).collect()
+    }
 }
 
 impl Key {
+    /// How values are converted that go that way.
+    #[must_use]
+    pub fn conversion(&self, direction: Direction) -> &Conversion {
+        match direction {
+            Direction::In => &self.writes,
+            Direction::Out => &self.reads,
+        }
+    }
+
     /// Whether writing goes through the engine.
     #[must_use]
     pub fn writes_by_function(&self) -> bool {
@@ -180,24 +224,25 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 fn described(kinds: &[Kind]) -> String {
-    let words: Vec<_> = kinds
-        .iter()
-        .map(|kind| match kind {
-            Kind::Bool => "true or false",
-            Kind::Int => "a whole number",
-            Kind::Float => "a number",
-            Kind::String | Kind::Enum => "text",
-        })
-        .collect();
-    words.join(" or ")
+    let words = kinds.iter().flat_map(|kind| match kind {
+        Kind::Bool => &["true", "false"][..],
+        Kind::Int => &["a whole number"],
+        Kind::Float => &["a number"],
+        Kind::String | Kind::Enum => &["text"],
+    });
+    either(&words.map(|word| (*word).to_owned()).collect::<Vec<_>>())
 }
 
 fn one_of(choices: &[Value]) -> String {
-    let words: Vec<_> =
-        choices.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned)).collect();
+    let words = choices.iter().map(|c| c.as_str().map_or_else(|| c.to_string(), str::to_owned));
+    format!("Value must be {}", either(&words.collect::<Vec<_>>()))
+}
+
+/// `a, b or c`
+fn either(words: &[String]) -> String {
     match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("Value must be {} or {last}", rest.join(", ")),
-        _ => format!("Value must be {}", words.concat()),
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }
 
@@ -228,7 +273,7 @@ mod tests {
         assert_eq!(camera.check(&json!(3)), Err("Value must be between 1 and 2".into()));
         assert_eq!(camera.check(&json!(2.0)), Ok(json!(2)));
         let mode = key(&[Kind::Bool, Kind::String], None, &[]);
-        assert_eq!(mode.check(&json!(3)), Err("Value must be true or false or text".into()));
+        assert_eq!(mode.check(&json!(3)), Err("Value must be true, false or text".into()));
         let record = key(&[], None, &[json!(true), json!("on"), json!("off")]);
         assert_eq!(record.check(&json!("maybe")), Err("Value must be true, on or off".into()));
         assert_eq!(record.check(&json!(true)), Ok(json!(true)));

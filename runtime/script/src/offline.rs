@@ -47,8 +47,8 @@ impl Offline {
         let mut mappings = BTreeMap::new();
         for (name, source) in of(Folder::Mappings) {
             match load::mapping(&engines, source, texts.clone()) {
-                Ok((program, keys)) => {
-                    mappings.insert(name.clone(), (Mapping::new(name, &source.file, 0, keys), program));
+                Ok((program, entries)) => {
+                    mappings.insert(name.clone(), (Mapping::new(name, &program, 0, entries), program));
                 }
                 Err(errors) => problems.extend(errors),
             }

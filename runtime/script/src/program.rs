@@ -1,21 +1,22 @@
 //! One compiled script: what it defines, how its functions are called, and where it fails.
 
-use crate::effect::Failure;
 use crate::engine::Engines;
-use crate::error::{ErrorKind, ScriptError};
-use crate::session::Stop;
-use gantry_core::spelling;
-use rhai::{
-    AST, ASTFlags, CallFnOptions, Dynamic, Engine, EvalAltResult, Map, ParseErrorType, Position, Scope, Stmt,
-};
+use crate::error::ScriptError;
+use crate::explain::{About, Place, explain, innermost, is_limit, place};
+use rhai::{AST, ASTFlags, CallFnOptions, Dynamic, Engine, EvalAltResult, Map, Position, Scope, Stmt};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How much longer than a call the search for the place of its error may take: each step of it calls back.
 const SEARCH_FACTOR: u32 = 5;
+
+/// How long the top level may take at least: it is rare, nobody waits for it, and a machine that is busy starting must not
+/// end up without its scripts.
+pub(crate) const LOAD_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The texts of a program and of the libraries that it uses, by file, for quoting lines.
 pub(crate) type Texts = HashMap<Arc<str>, Arc<str>>;
@@ -44,7 +45,7 @@ pub(crate) struct Program {
     /// What its last expression was.
     pub(crate) value: Dynamic,
     /// Places of limit errors that were searched for, by function.
-    located: RefCell<HashMap<(String, String), (Option<String>, Position)>>,
+    located: RefCell<HashMap<(String, String), Place>>,
 }
 
 impl Program {
@@ -63,7 +64,10 @@ impl Program {
             guarded(|| engines.plain.compile_with_scope(&scope, text.as_ref()).map_err(Into::into));
         let mut ast = match compiled {
             Ok(ast) => ast,
-            Err(error) => return Err(explain(engines, file, &texts, &[], text, &error, None)),
+            Err(error) => {
+                let about = About { file, texts: &texts, functions: &[], deadline: LOAD_DEADLINE };
+                return Err(explain(&engines.limits, &about, &error, None));
+            }
         };
         ast.set_source(file.as_ref());
         let is_constant =
@@ -94,7 +98,7 @@ impl Program {
             engine.run_ast_with_scope(&mut Scope::new(), &self.calls)?;
             Ok(whole)
         };
-        self.engines.session.begin(false, &self.config, self.engines.deadline());
+        self.engines.session.begin(false, &self.config, self.engines.deadline().max(LOAD_DEADLINE));
         let result = guarded(|| run(&self.engines.plain));
         crate::effect::log_all(&self.file, &self.engines.session.take_effects());
         result.map_err(|error| self.error("", &error, |engine| run(engine).map(|_| ())))
@@ -142,6 +146,7 @@ impl Program {
         again: impl FnOnce(&Engine) -> Result<(), Box<EvalAltResult>>,
     ) -> ScriptError {
         let (inner, _) = innermost(error);
+        let deadline = self.engines.session.deadline();
         let place = if is_limit(inner) && inner.position().is_none() {
             let key = (function.to_owned(), inner.to_string());
             let known = self.located.borrow().get(&key).cloned();
@@ -154,15 +159,13 @@ impl Program {
             None
         };
         let names: Vec<_> = self.functions.iter().map(|f| f.name.as_str()).collect();
-        explain(&self.engines, &self.file, &self.texts, &names, &self.text, error, place)
+        let about = About { file: &self.file, texts: &self.texts, functions: &names, deadline };
+        explain(&self.engines.limits, &about, error, place)
     }
 
-    fn search(
-        &self,
-        again: impl FnOnce(&Engine) -> Result<(), Box<EvalAltResult>>,
-    ) -> (Option<String>, Position) {
+    fn search(&self, again: impl FnOnce(&Engine) -> Result<(), Box<EvalAltResult>>) -> Place {
         let session = &self.engines.session;
-        session.begin(session.may_act(), &self.config, self.engines.deadline() * SEARCH_FACTOR);
+        session.begin(session.may_act(), &self.config, session.deadline() * SEARCH_FACTOR);
         let outcome = guarded(|| again(&self.engines.locating));
         // What it caused this time is nobody's business.
         let _ = session.take_effects();
@@ -206,168 +209,6 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, Box<EvalAltResult>>) -> Result<T, 
         );
         Err(EvalAltResult::ErrorSystem(message, "".into()).into())
     })
-}
-
-fn place(position: Position) -> (usize, usize) {
-    let line = position.line().unwrap_or(0);
-    (line, position.position().unwrap_or(usize::from(line > 0)))
-}
-
-/// The error that began it, and the file of the function that it happened in.
-fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Option<&str>) {
-    let mut file = None;
-    let mut error = error;
-    loop {
-        match error {
-            EvalAltResult::ErrorInFunctionCall(_, source, inner, _) => {
-                if !source.is_empty() {
-                    file = Some(source.as_str());
-                }
-                error = inner;
-            }
-            EvalAltResult::ErrorInModule(_, inner, _) => error = inner,
-            _ => return (error, file),
-        }
-    }
-}
-
-fn is_limit(error: &EvalAltResult) -> bool {
-    matches!(
-        error,
-        EvalAltResult::ErrorTooManyOperations(..)
-            | EvalAltResult::ErrorTooManyVariables(..)
-            | EvalAltResult::ErrorStackOverflow(..)
-            | EvalAltResult::ErrorDataTooLarge(..)
-            | EvalAltResult::ErrorTerminated(..)
-    )
-}
-
-/// An error of the engine as data.
-fn explain(
-    engines: &Engines,
-    file: &str,
-    texts: &Texts,
-    functions: &[&str],
-    text: &str,
-    error: &EvalAltResult,
-    searched: Option<(Option<String>, Position)>,
-) -> ScriptError {
-    let (inner, source) = innermost(error);
-    let (source, position) = match &searched {
-        Some((source, position)) => (source.as_deref(), *position),
-        None => (source, inner.position()),
-    };
-    let kind = match inner {
-        EvalAltResult::ErrorRuntime(thrown, _) if thrown.is_string() => ErrorKind::Refused,
-        inner if is_limit(inner) => ErrorKind::Limit,
-        _ => ErrorKind::Failed,
-    };
-    let message = message(engines, functions, text, inner);
-    let file = source.filter(|source| texts.contains_key(*source)).unwrap_or(file);
-    let (line, column) = place(position);
-    let text = texts.get(file).map_or("", |text| text.as_ref());
-    ScriptError { kind, ..ScriptError::at(file, text, line, column, message) }
-}
-
-/// What an error says, without its place, and with the next step where the engine has none.
-fn message(engines: &Engines, functions: &[&str], text: &str, error: &EvalAltResult) -> String {
-    use EvalAltResult as E;
-    let limits = &engines.limits;
-    let near = |word: &str, known: &[&str]| {
-        spelling::nearest(word, known.iter().copied()).map(|near| format!("; did you mean `{near}`?"))
-    };
-    let deadline = || format!("it took longer than {:?}", limits.deadline);
-    let operations = || format!("more than {} operations", limits.max_operations);
-    match error {
-        E::ErrorTooManyOperations(..) => {
-            format!("{}: make the loop shorter, or raise scripts.max_operations", operations())
-        }
-        E::ErrorTerminated(token, _) => match stop(token) {
-            Stop::Operations => {
-                format!("{}: make the loop shorter, or raise scripts.max_operations", operations())
-            }
-            Stop::Deadline => format!("{}: make the loop shorter, or raise scripts.deadline", deadline()),
-        },
-        E::ErrorStackOverflow(..) => format!(
-            "functions call each other more than {} deep: end the recursion, or raise scripts.max_call_levels",
-            limits.max_call_levels
-        ),
-        E::ErrorDataTooLarge(what, _) if what.contains("string") => format!(
-            "a text is longer than {} bytes: keep it shorter, or raise scripts.max_string_bytes",
-            limits.max_string_bytes
-        ),
-        E::ErrorDataTooLarge(..) => format!(
-            "an array or map has more than {} elements: keep fewer, or raise scripts.max_elements",
-            limits.max_elements
-        ),
-        E::ErrorTooManyVariables(..) => "too many variables at once: put them in a map".into(),
-        E::ErrorRuntime(thrown, _) => match thrown.read_lock::<Failure>() {
-            Some(failure) => failure.0.clone(),
-            None => thrown.to_string(),
-        },
-        E::ErrorFunctionNotFound(signature, _) => {
-            let name = signature.split([' ', '(']).next().unwrap_or_default();
-            let defined = functions.contains(&name);
-            let hint = if defined { None } else { near(name, functions) };
-            let hint = hint.unwrap_or_else(|| ": define it with `fn`, or look in scripts/api".into());
-            format!("there is no function `{}`{hint}", signature.trim())
-        }
-        E::ErrorPropertyNotFound(name, _) => {
-            format!("there is no property `{name}`: where it may be missing, write `.get(\"{name}\") ?? …`")
-        }
-        E::ErrorParsing(parse, _) => syntax(text, parse),
-        E::ErrorSystem(said, _) => said.clone(),
-        other => {
-            let said = other.to_string();
-            // The place is told in front.
-            let place = format!(" ({})", other.position());
-            said.strip_suffix(&place).unwrap_or(&said).to_owned()
-        }
-    }
-}
-
-fn syntax(text: &str, error: &ParseErrorType) -> String {
-    match error {
-        ParseErrorType::VariableUndefined(name) => {
-            let is_constant = text.lines().any(|line| {
-                let mut words = line.split_whitespace();
-                words.next() == Some("const") && words.next().is_some_and(|w| w.trim_end_matches('=') == name)
-            });
-            if is_constant {
-                format!("functions see constants of the script by their full name: write `global::{name}`")
-            } else {
-                format!("there is no variable `{name}`: define it with `let`, or correct its name")
-            }
-        }
-        ParseErrorType::ModuleUndefined(name) => {
-            format!("there is no `{name}::`: put the functions into scripts/lib/{name}.rhai")
-        }
-        ParseErrorType::Reserved(word)
-        | ParseErrorType::BadInput(rhai::LexError::ImproperSymbol(word, _))
-            if matches!(word.as_str(), "eval" | "import") =>
-        {
-            match word.as_str() {
-                "eval" => "there is no `eval` here: write a function".into(),
-                _ => "there is no `import` here: what lies in scripts/lib/NAME.rhai is called as `NAME::`"
-                    .into(),
-            }
-        }
-        ParseErrorType::Reserved(word) => {
-            format!("`{word}` is a word that Rhai keeps for itself: choose another name")
-        }
-        ParseErrorType::DuplicatedProperty(name) => {
-            format!("`{name}` is there twice: remove one of the two lines")
-        }
-        other => other.to_string(),
-    }
-}
-
-/// Why the call was ended, from the token that says so.
-fn stop(token: &Dynamic) -> Stop {
-    match token.as_immutable_string_ref() {
-        Ok(text) if text.as_str() == "deadline" => Stop::Deadline,
-        _ => Stop::Operations,
-    }
 }
 
 /// The functions that a script defines, with the places of their names.

@@ -84,7 +84,12 @@ fn play(
         let recorded: Recorded = serde_json::from_str(&line)
             .map_err(|e| bad(format!("a line is {{\"hook\", \"event\"}}: {e}")))?;
         if !HOOKS.iter().any(|hook| hook.name == recorded.hook) {
-            return Err(bad(format!("there is no hook `{}`", recorded.hook)));
+            let names = HOOKS.map(|hook| hook.name);
+            let hint = match gantry_core::spelling::nearest(&recorded.hook, names) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => format!(": it is one of {}", names.join(", ")),
+            };
+            return Err(bad(format!("there is no hook `{}`{hint}", recorded.hook)));
         }
         if !rule.has(&recorded.hook) {
             continue;

@@ -1,7 +1,7 @@
 //! Rules: scripts that react to events.
 
 use crate::effect::{self, Effect};
-use crate::error::ScriptError;
+use crate::error::{ErrorKind, ScriptError};
 use crate::program::Program;
 use crate::value;
 use gantry_core::spelling;
@@ -123,7 +123,13 @@ impl Rule {
         let kept = value::to_json(&after)
             .and_then(|kept| if kept.is_object() { Ok(kept) } else { Err("it is no map any more".into()) })
             .map_err(|e| fail(format!("`this` cannot be kept: {e}: keep numbers, texts, arrays and maps")))?;
-        *state = after;
+        // Made anew from what is kept: a rule then goes on after a restart as it does now, and holds no more than a script
+        // may. The engine itself does not look at the size of a map whose elements are assigned one by one.
+        *state = value::to_dynamic(&kept, self.program.engines().size).map_err(|e| {
+            let e = e.replacen("Value", "it", 1);
+            let kind = ErrorKind::Limit;
+            ScriptError { kind, ..fail(format!("`this` cannot be kept: {e}: forget what is old")) }
+        })?;
         effect::log_all(&self.program.file, &effects);
         Ok((effects, kept))
     }

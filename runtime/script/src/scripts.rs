@@ -7,6 +7,7 @@ use crate::worker::Worker;
 use gantry_core::config;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
@@ -192,26 +193,31 @@ impl Drop for Scripts {
 
 fn work(worker: &mut Worker, todo: &Receiver<Job>, polling: &AtomicBool) {
     while let Ok(job) = todo.recv() {
-        match job {
-            Job::Poll(reply) => {
-                if reply.is_none() {
-                    polling.store(false, Ordering::Release);
-                }
-                worker.poll();
-                if let Some(reply) = reply {
-                    reply(());
-                }
+        // A reply that panics is its caller's fault, and not the end of scripts for all others.
+        if catch_unwind(AssertUnwindSafe(|| run(worker, job, polling))).is_err() {
+            tracing::error!("a reply of the script thread panicked: tell Gantry's developers");
+        }
+    }
+}
+
+fn run(worker: &mut Worker, job: Job, polling: &AtomicBool) {
+    match job {
+        Job::Poll(reply) => {
+            if reply.is_none() {
+                polling.store(false, Ordering::Release);
             }
-            Job::Configure(settings, reply) => {
-                worker.configure(*settings);
+            worker.poll();
+            if let Some(reply) = reply {
                 reply(());
             }
-            Job::Convert(mapping, direction, items, reply) => {
-                reply(worker.convert(&mapping, direction, &items));
-            }
-            Job::Event(hook, event, reply) => reply(worker.event(hook, &event)),
-            Job::States(reply) => reply(worker.states()),
-            Job::Restore(states) => worker.restore(states),
         }
+        Job::Configure(settings, reply) => {
+            worker.configure(*settings);
+            reply(());
+        }
+        Job::Convert(mapping, direction, items, reply) => reply(worker.convert(&mapping, direction, &items)),
+        Job::Event(hook, event, reply) => reply(worker.event(hook, &event)),
+        Job::States(reply) => reply(worker.states()),
+        Job::Restore(states) => worker.restore(states),
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Session {
     max_operations: u64,
     operations: Cell<u64>,
     until: Cell<Option<Instant>>,
+    allowed: Cell<Duration>,
     /// What `config` is in the script.
     config: RefCell<Dynamic>,
     effects: RefCell<Vec<Effect>>,
@@ -37,6 +38,7 @@ impl Session {
             max_operations,
             operations: Cell::new(0),
             until: Cell::new(None),
+            allowed: Cell::new(Duration::ZERO),
             config: RefCell::new(rhai::Map::new().into()),
             effects: RefCell::default(),
             may_act: Cell::new(false),
@@ -48,10 +50,16 @@ impl Session {
     pub(crate) fn begin(&self, may_act: bool, config: &Dynamic, deadline: Duration) {
         self.operations.set(0);
         self.until.set(Instant::now().checked_add(deadline));
+        self.allowed.set(deadline);
         self.may_act.set(may_act);
         self.effects.borrow_mut().clear();
         let _ = self.config.replace(config.clone());
         self.last.replace((None, rhai::Position::NONE));
+    }
+
+    /// How long the call may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.allowed.get()
     }
 
     /// Whether the call may act.

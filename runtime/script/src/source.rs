@@ -135,7 +135,8 @@ fn read_text(path: &Path) -> Result<Option<String>, String> {
             Err(format!("it has more than {} KiB: split it", MAX_FILE / 1024))
         }
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text)),
+            // Some editors begin each file with a mark that is no part of the text.
+            Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
             Err(e) => {
                 Err(format!("byte {} is not UTF-8: save the file as UTF-8", e.utf8_error().valid_up_to() + 1))
             }

@@ -1,7 +1,8 @@
 //! From what a mapping script evaluates to, to the table of its keys.
 
 use crate::error::ScriptError;
-use crate::mapping::{Conversion, Key, Right};
+use crate::explain::place;
+use crate::mapping::{Conversion, Entry, Key, Right};
 use crate::program::Program;
 use crate::value;
 use gantry_core::access::Role;
@@ -21,7 +22,7 @@ const MAX_KEYS: usize = 1024;
 const MAX_NAME: usize = 64;
 
 /// Reads the table; all that is wrong with it is found at once.
-pub(crate) fn read(program: &Program) -> Result<Vec<Key>, Vec<ScriptError>> {
+pub(crate) fn read(program: &Program) -> Result<Vec<Entry>, Vec<ScriptError>> {
     let Ok(entries) = program.value.as_map_ref() else {
         let message = "a mapping ends in its table of keys: write `#{ \"key\": \"observable\" }` as the last \
                        expression of the script";
@@ -30,7 +31,9 @@ pub(crate) fn read(program: &Program) -> Result<Vec<Key>, Vec<ScriptError>> {
     let mut reader = Reader { program, places: Places::of(program), problems: Vec::new() };
     let mut keys = Vec::new();
     for (name, entry) in entries.iter() {
-        keys.extend(reader.key(name, entry));
+        if let Some(key) = reader.key(name, entry) {
+            keys.push(Entry { key, place: place(reader.places.find(name, "observable")) });
+        }
     }
     if keys.len() > MAX_KEYS {
         let message =

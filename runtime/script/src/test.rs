@@ -36,7 +36,7 @@ use crate::offline::{Offline, on_a_large_stack};
 use crate::rule::{HOOKS, Rule};
 use crate::scripts::{Direction, Item, Settings};
 use crate::source::{Folder, Id};
-use crate::{load, worker};
+use crate::{convert, load};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -161,7 +161,7 @@ impl Runner<'_> {
             let convert = |key: &str, direction, value: Value, current| {
                 let known = mapping.key(key).ok_or_else(|| format!("the mapping has no key `{key}`"))?;
                 let item = Item { key: key.to_owned(), value, current };
-                Ok::<_, String>(worker::convert_one(program, known, direction, &item))
+                Ok::<_, String>(convert::one(program, known, direction, &item))
             };
             for (number, test) in file.write.iter().enumerate() {
                 let what = format!("[[write]] {} (`{}` = {})", number + 1, test.key, test.value);

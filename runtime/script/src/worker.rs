@@ -1,11 +1,12 @@
 //! The script thread: everything that the engine owns, and the jobs it does.
 
+use crate::convert::Converter;
 use crate::effect::Effect;
 use crate::engine::{Engines, Library};
-use crate::error::{ErrorKind, ScriptError};
+use crate::error::ScriptError;
 use crate::load;
-use crate::mapping::{Conversion, Key, Mapping};
-use crate::program::{Program, Texts};
+use crate::mapping::Mapping;
+use crate::program::Texts;
 use crate::rule::Rule;
 use crate::scripts::{Changed, Conversions, Direction, Done, Item, Settings};
 use crate::source::{self, Folder, Id, Source};
@@ -15,10 +16,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
-
-/// A job of many conversions may take as long as so many slow ones; what is left then fails.
-const SLOW_CALLS: u32 = 5;
 
 /// What was last tried for a script.
 struct Attempt {
@@ -39,7 +36,7 @@ pub(crate) struct Worker {
     libraries: BTreeMap<String, LoadedLibrary>,
     mappings: BTreeMap<String, Arc<Mapping>>,
     /// The programs of all mappings that anybody still holds.
-    programs: Vec<(Weak<Mapping>, Program)>,
+    programs: Vec<(Weak<Mapping>, Converter)>,
     rules: BTreeMap<String, Rule>,
     states: BTreeMap<String, (Dynamic, Value)>,
     /// States from before a restart, of rules that are not there yet.
@@ -184,12 +181,12 @@ impl Worker {
 
     fn load_mapping(&mut self, id: &Id, source: &Source) {
         match load::mapping(&self.engines, source, self.texts()) {
-            Ok((program, keys)) => {
+            Ok((program, entries)) => {
                 self.generation += 1;
-                let mapping = Arc::new(Mapping::new(&id.name, &source.file, self.generation, keys));
+                let mapping = Arc::new(Mapping::new(&id.name, &program, self.generation, entries));
                 self.mappings.insert(id.name.clone(), mapping.clone());
                 self.programs.retain(|(mapping, _)| mapping.strong_count() > 0);
-                self.programs.push((Arc::downgrade(&mapping), program));
+                self.programs.push((Arc::downgrade(&mapping), Converter::new(program)));
                 self.note(id, source, Ok(()));
                 self.tell(Changed::Mapping(mapping));
             }
@@ -236,34 +233,15 @@ impl Worker {
 
     /// Converts values; every one fails or succeeds alone.
     pub(crate) fn convert(&self, mapping: &Mapping, direction: Direction, items: &[Item]) -> Conversions {
-        let program = self
-            .programs
-            .iter()
-            .find(|(known, _)| known.upgrade().is_some_and(|known| std::ptr::eq(&*known, mapping)));
-        let Some((_, program)) = program else {
-            let gone = ScriptError::whole(mapping.file(), "its program is gone: take the mapping anew");
-            return items.iter().map(|_| Err(gone.clone())).collect();
-        };
-        let begun = Instant::now();
-        let budget = program.engines().deadline() * SLOW_CALLS;
-        items
-            .iter()
-            .map(|item| {
-                if begun.elapsed() > budget {
-                    return Err(ScriptError::busy(mapping.file()));
-                }
-                match mapping.key(&item.key) {
-                    Some(key) => convert_one(program, key, direction, item),
-                    None => {
-                        let message = format!("there is no key `{}`", item.key);
-                        Err(ScriptError {
-                            kind: ErrorKind::Refused,
-                            ..ScriptError::whole(mapping.file(), message)
-                        })
-                    }
-                }
-            })
-            .collect()
+        let is_it =
+            |known: &Weak<Mapping>| known.upgrade().is_some_and(|known| std::ptr::eq(&*known, mapping));
+        match self.programs.iter().find(|(known, _)| is_it(known)) {
+            Some((_, converter)) => converter.all(mapping, direction, items),
+            None => {
+                let gone = ScriptError::whole(mapping.file(), "its program is gone: take the mapping anew");
+                items.iter().map(|_| Err(gone.clone())).collect()
+            }
+        }
     }
 
     /// Gives an event to every rule that has the hook.
@@ -304,44 +282,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// Converts one value by the key's function, if it has one for that direction.
-pub(crate) fn convert_one(
-    program: &Program,
-    key: &Key,
-    direction: Direction,
-    item: &Item,
-) -> Result<Value, ScriptError> {
-    let refuse = |message: String| {
-        Err(ScriptError { kind: ErrorKind::Refused, ..ScriptError::whole(&program.file, message) })
-    };
-    let (conversion, value) = match direction {
-        Direction::In => match key.check(&item.value) {
-            Ok(value) => (&key.writes, value),
-            Err(message) => return refuse(message),
-        },
-        Direction::Out => (&key.reads, item.value.clone()),
-    };
-    let Conversion::Function(function, params) = conversion else { return Ok(value) };
-    let size = program.engines().size;
-    let mut args = match value::to_dynamic(&value, size) {
-        Ok(value) => vec![value],
-        Err(message) => return refuse(message),
-    };
-    if *params == 2 {
-        let current = item.current.as_ref().unwrap_or(&Value::Null);
-        match value::to_dynamic(current, size) {
-            Ok(current) => args.push(current),
-            Err(message) => return refuse(message),
-        }
-    }
-    let result = program.call(function, None, args, false)?;
-    crate::effect::log_all(&program.file, &program.engines().session.take_effects());
-    value::to_json(&result).map_err(|e| {
-        program.error_in(
-            function,
-            format!("`{function}` gives no value: {e}: give a number, a text, true or false"),
-        )
-    })
 }

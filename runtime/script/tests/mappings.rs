@@ -168,3 +168,49 @@ fn more_jobs_than_the_queue_holds_are_refused_at_once() {
     assert_eq!(done.len() + refused.len(), 2000);
     assert!(done.iter().all(|done| *done == Ok(json!(1))));
 }
+
+#[test]
+fn keys_of_observables_that_nobody_configured_are_found() {
+    let text = "#{\n    \"zoom\": \"zoom\",\n    \"light\": #{ write: \"nobody\", observable: \"ligth0\" },\n    \"x\": \"other\",\n}";
+    let running = Running::new(&[("mappings/m.rhai", text)]);
+    let errors = running.mapping().unknown_observables(["zoom", "light0"]);
+    let errors: Vec<_> = errors.iter().map(|error| common::told(&running.folder, error)).collect();
+    assert_eq!(
+        errors,
+        [
+            "mappings/m.rhai:3:34: key `light`: there is no observable `ligth0`; did you mean `light0`?\n    \"light\": #{ \
+             write: \"nobody\", observable: \"ligth0\" },\n                                 ^",
+            "mappings/m.rhai:4:5: key `x`: there is no observable `other`: add [state.other] to gantry.toml, or remove \
+             the key\n    \"x\": \"other\",\n    ^",
+        ]
+    );
+}
+
+#[test]
+fn a_reply_that_panics_takes_nothing_with_it() {
+    let text = "fn same(v) { v }\n#{ \"a\": #{ observable: \"a\", write_with: \"same\" } }";
+    let running = Running::new(&[("mappings/m.rhai", text)]);
+    let mapping = running.mapping();
+    running.scripts.convert(&mapping, Direction::In, Vec::new(), |_| panic!("a caller's mistake"));
+    assert_eq!(running.convert(&mapping, Direction::In, &[("a", json!(1))]), [Ok(json!(1))]);
+}
+
+#[test]
+fn new_limits_are_taken_while_everything_runs() {
+    let text =
+        "fn count(v) { for i in 0..v { } v }\n#{ \"a\": #{ observable: \"a\", write_with: \"count\" } }";
+    let running = Running::new(&[("mappings/m.rhai", text)]);
+    let before = running.mapping();
+    assert_eq!(running.convert(&before, Direction::In, &[("a", json!(1000))]), [Ok(json!(1000))]);
+    let mut settings = running.folder.settings();
+    settings.limits.max_operations = 100;
+    running.scripts.configure(settings.clone());
+    let after = running.mapping();
+    let done = running.convert(&after, Direction::In, &[("a", json!(1000))]);
+    assert!(
+        done[0].as_ref().is_err_and(|error| error.message.contains("more than 100 operations")),
+        "{done:?}"
+    );
+    running.scripts.configure(settings);
+    assert_eq!(running.changed(), Vec::<String>::new(), "nothing has changed");
+}

@@ -88,6 +88,14 @@ fn a_changed_library_reloads_who_uses_it_and_nobody_else() {
     let error = done[0].as_ref().expect_err("broken");
     assert!(error.file.ends_with("lib/tools.rhai") && error.line == 2, "{error}");
     assert_eq!(error.source_line, "    v.wrong");
+
+    // So is a limit.
+    running.folder.write("lib/tools.rhai", "\nfn next(v) {\n    loop { v += 1; }\n}");
+    running.scripts.reload();
+    let mapping = running.mapping();
+    let done = running.convert(&mapping, Direction::In, &[("a", json!(1))]);
+    let error = done[0].as_ref().expect_err("endless");
+    assert!(error.file.ends_with("lib/tools.rhai") && error.line == 3, "{error}");
 }
 
 #[test]
@@ -122,6 +130,7 @@ fn a_script_that_is_gone_is_removed_at_the_second_look() {
 fn files_that_cannot_be_scripts_are_told_why() {
     let folder = Folder::new(&[]);
     folder.write("mappings/large.rhai", vec![b' '; 300 * 1024]);
+    folder.write("mappings/marked.rhai", "\u{feff}#{ \"a\": \"a\" }");
     folder.write("mappings/latin.rhai", b"// caf\xe9");
     std::fs::create_dir(folder.path("rules/folder.rhai")).expect("a folder");
     folder.write("lib/log.rhai", "fn x() {}");
@@ -190,16 +199,34 @@ fn mutation() -> impl Strategy<Value = (usize, usize, String)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
-    fn no_text_makes_the_loader_panic(mutations in prop::collection::vec(mutation(), 1..6)) {
+    fn no_text_makes_the_loader_or_a_call_panic(
+        mutations in prop::collection::vec(mutation(), 1..6),
+        value in prop::sample::select(vec![json!(1), json!(true), json!("pause"), json!({"a": [1.5]}), json!(null)]),
+    ) {
         let mut text = CPRO.to_owned();
         for (at, cut, piece) in mutations {
             let from = text.floor_char_boundary(at.min(text.len()));
             let to = text.floor_char_boundary((from + cut).min(text.len())).max(from);
             text.replace_range(from..to, &piece);
         }
-        let folder = Folder::new(&[("mappings/cpro.rhai", &text)]);
-        for problem in folder.problems() {
-            prop_assert!(!problem.contains("the script engine broke"), "{}", problem);
+        let running = Running::new(&[("mappings/cpro.rhai", &text)]);
+        for change in running.changes.try_iter() {
+            match change {
+                Changed::Problem(_, problem) => {
+                    prop_assert!(!problem.contains("the script engine broke"), "{}", problem);
+                }
+                Changed::Mapping(mapping) => {
+                    let items: Vec<_> =
+                        mapping.keys().iter().map(|key| (key.name.as_str(), value.clone())).collect();
+                    for direction in [Direction::In, Direction::Out] {
+                        for done in running.convert(&mapping, direction, &items) {
+                            let text = done.map_err(|error| error.to_string()).err().unwrap_or_default();
+                            prop_assert!(!text.contains("the script engine broke"), "{}", text);
+                        }
+                    }
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -108,6 +108,20 @@ fn config_changes_take_effect_and_cannot_be_made_by_the_rule() {
 }
 
 #[test]
+fn config_is_everywhere_and_hides_no_variable_of_that_name() {
+    let rule = "const LIMIT = config.n * 2;\nfn on_tick(event) { emit(\"a\", [global::LIMIT, own(7), inner(), [1].map(|x| x + \
+                config.n)]); }\nfn own(config) { config }\nfn inner() { config.n }";
+    let folder = Folder::new(&[("rules/r.rhai", rule)]);
+    let mut settings = folder.settings();
+    settings.rules.insert("r".into(), json!({"n": 4}));
+    let running = Running::with(folder, settings);
+    assert_eq!(
+        running.effects("on_tick", json!({})),
+        Ok(vec![Effect::Emit { topic: "a".into(), data: json!([8, 7, 4, [5]]) }])
+    );
+}
+
+#[test]
 fn one_broken_rule_does_not_keep_others_from_their_events() {
     let running = Running::new(&[
         ("rules/a.rhai", "fn on_tick(event) { event.missing }"),
@@ -148,6 +162,20 @@ fn what_this_becomes_must_be_data() {
     running.folder.write("rules/r.rhai", "fn on_tick(event) { this = 5; }");
     running.scripts.reload();
     assert!(running.effects("on_tick", json!({})).is_err());
+}
+
+#[test]
+fn this_cannot_grow_without_end() {
+    let running = Running::new(&[(
+        "rules/r.rhai",
+        "fn on_tick(event) { for i in 0..500 { this[`${event.n}.${i}`] = 1; } }",
+    )]);
+    let errors =
+        (0..20).filter_map(|n| running.effects("on_tick", json!({"n": n})).err()).collect::<Vec<_>>();
+    assert_eq!(errors.len(), 12);
+    assert!(errors.iter().all(|error| error.kind == ErrorKind::Limit), "{}", errors[0]);
+    assert!(errors[0].message.contains("it has too many elements: forget what is old"), "{}", errors[0]);
+    assert_eq!(running.states()["r"].as_object().map(serde_json::Map::len), Some(4000));
 }
 
 #[test]

@@ -9,10 +9,17 @@ use std::io::{self, Cursor, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread;
 
 /// Blobs of up to this many bytes are in the database: a group of them needs no flush beside the database's own.
 /// Larger ones would be written twice there, and would make its check at every start slow.
 pub(crate) const INLINE: usize = 16 * 1024;
+
+/// With more than this waiting to be written by all processes, `syncfs` could wait long for what others wrote.
+const MAX_DIRTY: u64 = 48 * 1024 * 1024;
+
+/// Threads that sync files when `syncfs` does not.
+const SYNCERS: usize = 8;
 
 /// The folder of the blobs.
 #[derive(Debug, Clone)]
@@ -94,7 +101,7 @@ impl Blobs {
     }
 
     pub(crate) fn batch(&self) -> Batch<'_> {
-        Batch { blobs: self, written: Vec::new(), first: None, folders: BTreeSet::new() }
+        Batch { blobs: self, written: Vec::new(), folders: BTreeSet::new() }
     }
 }
 
@@ -103,7 +110,6 @@ pub(crate) struct Batch<'a> {
     blobs: &'a Blobs,
     /// What was written, and whether a row refers to it already (its file was damaged).
     written: Vec<(Hash, bool)>,
-    first: Option<File>,
     folders: BTreeSet<PathBuf>,
 }
 
@@ -115,39 +121,30 @@ impl Batch<'_> {
     /// Writes a file. On an error nothing is left of it.
     pub(crate) fn write(&mut self, hash: Hash, bytes: &[u8], has_row: bool) -> io::Result<()> {
         let path = self.blobs.path(&hash);
-        let result = (|| {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&path)?;
-            file.write_all(bytes)?;
-            if !self.blobs.can_syncfs {
-                file.sync_all()?;
-            }
-            Ok(file)
-        })();
-        match result {
-            Ok(file) => {
-                // Descriptors are few, so only the one that may be synced by itself stays open.
-                self.first = self.written.is_empty().then_some(file);
-                self.written.push((hash, has_row));
-                self.folders.extend(path.parent().map(Path::to_owned));
-                Ok(())
-            }
-            Err(error) => {
-                self.blobs.remove(&hash);
-                Err(error)
-            }
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o640)
+            .open(&path)
+            .and_then(|mut file| file.write_all(bytes));
+        if let Err(error) = written {
+            self.blobs.remove(&hash);
+            return Err(error);
         }
+        self.written.push((hash, has_row));
+        self.folders.extend(path.parent().map(Path::to_owned));
+        Ok(())
     }
 
     /// Returns when all files are on the disk.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.blobs.can_syncfs && self.written.len() > 1 {
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        if self.blobs.can_syncfs && self.written.len() > 1 && dirty() <= MAX_DIRTY {
             return Ok(rustix::fs::syncfs(File::open(&self.blobs.root)?)?);
         }
-        if let Some(file) = self.first.take() {
-            file.sync_all()?;
-        }
-        self.folders.iter().try_for_each(|dir| sync_dir(dir))
+        let mut paths: Vec<PathBuf> = self.written.iter().map(|(hash, _)| self.blobs.path(hash)).collect();
+        paths.extend(self.folders.iter().cloned());
+        sync_all(&paths)
     }
 
     /// Deletes the files that no record got.
@@ -166,6 +163,33 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), StoreError> {
 
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Bytes of all files that wait to be written.
+fn dirty() -> u64 {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib =
+        info.lines().find_map(|line| line.strip_prefix("Dirty:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kib.map_or(u64::MAX, |kib: u64| kib * 1024)
+}
+
+/// Syncs files and folders, many of them at once: the file system then joins some of their flushes. A descriptor that is
+/// opened now still gets the errors of writing before.
+fn sync_all(paths: &[PathBuf]) -> io::Result<()> {
+    let sync = |some: &[PathBuf]| some.iter().try_for_each(|path| File::open(path)?.sync_all());
+    if paths.len() <= 2 {
+        return sync(paths);
+    }
+    thread::scope(|scope| {
+        let chunks = paths.chunks(paths.len().div_ceil(SYNCERS));
+        let spawn =
+            |some| thread::Builder::new().name("records-sync".into()).spawn_scoped(scope, move || sync(some));
+        let workers = chunks.map(spawn).collect::<io::Result<Vec<_>>>()?;
+        let join = |worker: thread::ScopedJoinHandle<'_, io::Result<()>>| {
+            worker.join().unwrap_or_else(|_| Err(io::Error::other("syncing panicked")))
+        };
+        workers.into_iter().try_for_each(join)
+    })
 }
 
 fn kernel() -> (u32, u32) {

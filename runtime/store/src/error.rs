@@ -70,6 +70,12 @@ pub enum StoreError {
         /// The format of this program.
         known: i64,
     },
+    /// The file system cannot do what a write-ahead log needs.
+    #[error("the records' database {0} cannot have a write-ahead log: put it on a local file system")]
+    NoLog(PathBuf),
+    /// A database that was just made is damaged already.
+    #[error("a new records' database is damaged ({0}): replace the disk")]
+    BadDisk(String),
     /// The database failed.
     #[error("the records' database failed ({0}): check the disk and the log")]
     Database(#[source] Arc<rusqlite::Error>),

@@ -14,16 +14,18 @@
 //!
 //! **Why a group ends in `syncfs`.** A group of eight pictures of 150 KB costs 17 flushes of the disk when each file and
 //! each folder is synced by itself, 5 or 6 when that happens in parallel, and 2 with one `syncfs` for all files and one
-//! `fsync` for the database (`cargo run -p gantry-store --example ingest` shows the rate). Pack files need as few, but
-//! lose what plain files give: deleting, finding orphans and rescuing pictures without the database. Blobs inside SQLite
-//! are written twice. A group with one new file syncs just that file and its folder, because `syncfs` waits for whatever
-//! else is being written to that file system. Nor is a temporary name needed: a file counts only once a row refers to
-//! it, and the row is written after the file is on the disk.
+//! `fsync` for the database (counted in `/proc/diskstats`; `cargo run -p gantry-store --example ingest` shows the rate).
+//! Pack files need as few, and less writing, but lose what plain files give: deleting, finding orphans and rescuing
+//! pictures without the database. Blobs inside SQLite are written twice. `syncfs` also waits for what others wrote to that
+//! file system, so that a group with one new file, and any group while much waits to be written, syncs just its own files.
+//! Nor is a temporary name needed: a file counts only once a row refers to it, and the row is written after the file is
+//! on the disk.
 //!
 //! This crate is *not* a message broker (fleets use NATS JetStream), *not* a place for state or configuration, and not a
 //! network service: the binary offers it to plugins as calls. It knows nothing about what the JSON means. It keeps no
 //! copies: it guards against power loss and crashes, not against the loss of the disk.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
 
 mod blobs;
 mod consumer;

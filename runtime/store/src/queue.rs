@@ -6,7 +6,7 @@ use crate::{Appended, QueueStats, Settings, StoreError, lock};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Called once with the answer to an append; see [`Store::append`](crate::Store::append) for where.
 pub type OnAppended = Box<dyn FnOnce(Result<Appended, StoreError>) + Send>;
@@ -60,6 +60,12 @@ struct State {
     acks: BTreeMap<String, i64>,
     tasks: VecDeque<Task>,
     closed: bool,
+}
+
+/// So many appends may be worth a moment's wait.
+pub(crate) struct Gather {
+    pub(crate) count: usize,
+    pub(crate) until: Instant,
 }
 
 /// What the writer does next.
@@ -138,9 +144,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits at most this long for work, and takes one group of it.
-    pub(crate) fn take(&self, patience: Duration) -> Work {
-        let state = lock(&self.state);
+    /// Waits at most this long for work, and takes one group of it. With `gather`, waits a moment longer for more.
+    pub(crate) fn take(&self, patience: Duration, gather: Option<Gather>) -> Work {
+        let mut state = lock(&self.state);
+        if let Some(Gather { count, until }) = gather {
+            let pause = until.saturating_duration_since(Instant::now());
+            let few = |s: &mut State| s.appends.len() < count && s.tasks.is_empty() && !s.closed;
+            state = match self.wake.wait_timeout_while(state, pause, few) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
         let idle =
             |s: &mut State| s.appends.is_empty() && s.acks.is_empty() && s.tasks.is_empty() && !s.closed;
         let mut state = match self.wake.wait_timeout_while(state, patience, idle) {
@@ -161,11 +175,12 @@ impl Queue {
         work
     }
 
-    /// A group was answered: its room is free again.
-    pub(crate) fn done(&self, records: usize, bytes: usize) {
+    /// A group is ready to be answered: its room is free again. Tells how many appends wait.
+    pub(crate) fn done(&self, records: usize, bytes: usize) -> usize {
         let mut state = lock(&self.state);
         state.records -= records;
         state.bytes -= bytes;
+        state.appends.len()
     }
 
     /// Takes nothing more; what waits is still written.
@@ -211,7 +226,7 @@ mod tests {
         assert!(lock(&answers).is_empty(), "alone it is taken, however large");
         append(&queue, 10, &answers);
         assert!(matches!(lock(&answers).pop(), Some(StoreError::Busy { records: 1, bytes: 5000 })));
-        let work = queue.take(Duration::ZERO);
+        let work = queue.take(Duration::ZERO, None);
         append(&queue, 10, &answers);
         assert!(
             matches!(lock(&answers).pop(), Some(StoreError::Busy { .. })),

@@ -53,15 +53,7 @@ pub(crate) fn open(
             let told = rescue(dir, blobs, &why, (settings.clock)())?;
             tracing::error!("{told}");
             opened.repaired = Some(told);
-            let again = schema::open_writer(&path);
-            again
-                .map_err(|error| match error {
-                    OpenError::Other(error) => error,
-                    OpenError::Corrupt(why) => {
-                        StoreError::BadQuery(format!("the new database is bad ({why}): replace the disk"))
-                    }
-                })?
-                .0
+            schema::open_writer(&path).map_err(OpenError::of_new)?.0
         }
     };
     if !opened.was_clean {
@@ -118,13 +110,7 @@ fn finish_rescue(dir: &Path) -> Result<(), StoreError> {
 fn rescue(dir: &Path, blobs: &Blobs, why: &str, now: i64) -> Result<String, StoreError> {
     let new = dir.join(RESCUE);
     create(&new)?;
-    let fresh = |error| match error {
-        OpenError::Other(error) => error,
-        OpenError::Corrupt(why) => {
-            StoreError::BadQuery(format!("a new database is bad ({why}): replace the disk"))
-        }
-    };
-    let mut conn = schema::open_writer(&new).map_err(fresh)?.0;
+    let mut conn = schema::open_writer(&new).map_err(OpenError::of_new)?.0;
     let mut rescue = Rescue { blobs, totals: Totals::default(), records: 0, skipped: 0, lost: 0 };
     if let Ok(old) = schema::open_corrupt(&dir.join(FILE)) {
         rescue.copy(&old, &mut conn)?;

@@ -110,7 +110,8 @@ pub(crate) fn insert_record(
     Ok(())
 }
 
-/// Writes one blob's rows; one without `data` is a file.
+/// Writes one blob's rows; one without `data` is a file. A row that is there takes the new bytes: a rescue may have found
+/// none for it.
 pub(crate) fn insert_blob(
     conn: &Connection,
     totals: &mut Totals,
@@ -123,10 +124,12 @@ pub(crate) fn insert_blob(
     let refs: i64 = conn
         .prepare_cached(
             "INSERT INTO blobs VALUES (?1, ?2, 1, ?3)
-             ON CONFLICT (hash) DO UPDATE SET refs = refs + 1 RETURNING refs",
+             ON CONFLICT (hash) DO UPDATE SET
+                 refs = refs + 1, bytes = excluded.bytes, data = coalesce(excluded.data, data)
+             RETURNING refs",
         )?
         .query_row(params![hash, signed(bytes), data], |row| row.get(0))?;
-    if refs == 1 && data.is_none() {
+    if refs == 1 && is_file(bytes) {
         totals.files().add(bytes);
     }
     conn.prepare_cached("INSERT INTO record_blobs VALUES (?1, ?2, ?3, ?4)")?
@@ -167,6 +170,10 @@ pub(crate) fn delete(
         }
     }
     Ok(())
+}
+
+fn is_file(bytes: u64) -> bool {
+    bytes > INLINE as u64
 }
 
 /// SQLite's integers are signed; nothing here comes near their end.

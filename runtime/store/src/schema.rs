@@ -43,6 +43,16 @@ pub(crate) enum OpenError {
     Other(StoreError),
 }
 
+impl OpenError {
+    /// What it means for a database that was just made.
+    pub(crate) fn of_new(self) -> StoreError {
+        match self {
+            Self::Corrupt(why) => StoreError::BadDisk(why),
+            Self::Other(error) => error,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
         if is_corrupt(&error) { Self::Corrupt(error.to_string()) } else { Self::Other(error.into()) }
@@ -53,13 +63,15 @@ impl From<rusqlite::Error> for OpenError {
 pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     configure(&conn)?;
+    // First of all, so that a newer program's database is left as it is.
+    let format: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if format > FORMAT {
+        return Err(OpenError::Other(StoreError::Newer { found: format, known: FORMAT }));
+    }
     conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(OpenError::Other(StoreError::BadQuery(format!(
-            "the database at {} cannot use a write-ahead log: put it on a local file system",
-            path.display()
-        ))));
+        return Err(OpenError::Other(StoreError::NoLog(path.to_owned())));
     }
     // Of the log, 16 MiB stay after a burst; it is moved into the database every 1000 pages.
     conn.execute_batch(
@@ -67,14 +79,11 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> 
          PRAGMA wal_autocheckpoint = 1000; PRAGMA temp_store = MEMORY;",
     )?;
     conn.set_prepared_statement_cache_capacity(64);
-    let format: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (format, tables) {
         (0, 0) => conn.execute_batch(TABLES)?,
-        (0, _) => return Err(OpenError::Corrupt("it has tables and no format".into())),
         (FORMAT, _) if is_complete(&conn)? => {}
-        (FORMAT, _) => return Err(OpenError::Corrupt("tables are missing".into())),
-        (found, _) => return Err(OpenError::Other(StoreError::Newer { found, known: FORMAT })),
+        _ => return Err(OpenError::Corrupt("its tables are not all there".into())),
     }
     let clean: Option<i64> =
         conn.query_row("SELECT value FROM meta WHERE key = 'clean'", [], |row| row.get(0)).optional()?;
@@ -108,6 +117,8 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 pub(crate) fn open_corrupt(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     configure(&conn)?;
+    // Else a file that is shorter than its header says could not be read at all.
+    conn.execute_batch("PRAGMA writable_schema = ON;")?;
     Ok(conn)
 }
 

@@ -4,7 +4,7 @@ use crate::blobs::{Batch, Blobs, INLINE};
 use crate::consumer::Cursor;
 use crate::error::{is_corrupt, is_no_space};
 use crate::ids::Ids;
-use crate::queue::{Pending, Queue, Reply};
+use crate::queue::{Gather, Pending, Queue, Reply};
 use crate::record::Checked;
 use crate::retention::{self, Moment, Rules};
 use crate::rows::{self, Place, Totals};
@@ -14,11 +14,14 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How often an idle store looks for records that are too old.
 const TICK: Duration = Duration::from_secs(10);
+
+/// How long a group may wait for those who were in the last one, at most.
+const MAX_PAUSE: Duration = Duration::from_millis(2);
 
 /// Under load, one step of retention may delete twice what was appended since the last one: it keeps up and catches up.
 const STEP_AFTER: usize = 64;
@@ -31,6 +34,10 @@ const OVERHEAD: u64 = 16 * 1024;
 const FREE_PAGES: i64 = 4096;
 
 type Outcome = Result<Appended, StoreError>;
+
+fn is_stored(outcome: &Option<Outcome>) -> bool {
+    matches!(outcome, Some(Ok(Appended { is_duplicate: false, .. })))
+}
 
 /// What the thread owns.
 pub(crate) struct Writer {
@@ -95,13 +102,19 @@ impl Writer {
     /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self, queue: &Queue) {
         let mut patience = Duration::ZERO;
+        let mut gather = None;
         loop {
-            let work = queue.take(patience);
+            let work = queue.take(patience, gather);
+            let begin = Instant::now();
             let (is_idle, is_last) = (work.is_empty(), work.is_last);
             let bytes = work.appends.iter().map(|p| p.checked.bytes).sum();
             let answers = self.group(work.appends, work.acks);
             // First the room, then the answers: whoever gets one may append again at once.
-            queue.done(answers.len(), bytes);
+            let left = queue.done(answers.len(), bytes);
+            // Whoever is answered now may append again at once: without a moment's wait two halves would take turns,
+            // each paying for its own flush.
+            let pause = (begin.elapsed() / 4).min(MAX_PAUSE);
+            gather = Some(Gather { count: answers.len() + left, until: Instant::now() + pause });
             for (reply, outcome) in answers {
                 reply.send(outcome);
             }
@@ -140,7 +153,7 @@ impl Writer {
         let mut used = BTreeSet::new();
         match self.transaction(&drafts, &mut outcomes) {
             Ok(collections) => {
-                let stored = outcomes.iter().zip(&drafts).filter(|(o, _)| matches!(o, Some(Ok(_))));
+                let stored = outcomes.iter().zip(&drafts).filter(|(outcome, _)| is_stored(outcome));
                 used.extend(stored.flat_map(|(_, draft)| draft.hashes.iter().copied()));
                 self.suspects.retain(|hash| !batch.has(hash));
                 self.watchers.wake(&collections);
@@ -365,7 +378,6 @@ impl Writer {
     /// Tells the operator once when the disk gets full or the database bad, and once when it is over.
     fn note_full(&mut self, outcomes: &[Option<Outcome>]) {
         let is_full = |o: &Option<Outcome>| matches!(o, Some(Err(StoreError::Full { .. })));
-        let is_stored = |o: &Option<Outcome>| matches!(o, Some(Ok(Appended { is_duplicate: false, .. })));
         if !self.is_full && outcomes.iter().any(is_full) {
             self.is_full = true;
             let (free, floor) = (self.free(), self.settings.min_free);

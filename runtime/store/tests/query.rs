@@ -1,4 +1,5 @@
 //! Questions.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod common;
 
@@ -13,7 +14,9 @@ fn filled(fixture: &Fixture, records: &[(&str, i64, Value)]) -> Store {
         time: Some(*time),
         ..draft(collection, &value.to_string())
     });
-    drafts.for_each(|draft| drop(store.append_wait(draft).unwrap()));
+    for draft in drafts {
+        store.append_wait(draft).unwrap();
+    }
     store
 }
 

@@ -1,4 +1,5 @@
 //! What is kept and what goes.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod common;
 

@@ -1,4 +1,5 @@
-use super::{Ask, Delivery, Effect, Session, above_rate};
+use super::{Delivery, Effect, Session, above_rate};
+use crate::ask::Ask;
 use crate::change::{Change, encode};
 use crate::message::Secret;
 use crate::role::Role;
@@ -165,7 +166,7 @@ fn a_failed_login_says_so_in_exactly_these_words_and_what_follows_is_anonymous()
         let mut session = session();
         say(&mut session, json!({"username": "admin", "password": "x", "fps": 30})).asks("access.login");
         let seen = Seen::from(session.reply(reply));
-        assert_eq!(seen.said, [failed.clone()]);
+        assert_eq!(seen.said, std::slice::from_ref(&failed));
         assert_eq!(seen.asked.unwrap().request["token"], Value::Null);
     }
     assert_eq!(say(&mut session(), json!({"username": "admin"})).says(), json!([failed]), "nobody is asked");

@@ -31,6 +31,8 @@ pub(crate) struct Gateway {
     pub(crate) sequence: u64,
     pub(crate) tokens: BTreeMap<String, u8>,
     pub(crate) mapping_is_missing: bool,
+    /// The next readings fail.
+    pub(crate) unreadable: u32,
     /// The next messages on the bus are lost.
     pub(crate) lose: u32,
     bus: VecDeque<(String, Value)>,
@@ -262,8 +264,8 @@ pub(crate) fn run_with(
     scenario: impl FnOnce(&Rig) + Send,
 ) -> Host {
     config["bind"] = json!("127.0.0.1:0");
-    let mut gateway = Gateway::default();
-    gateway.values = KEYS.iter().map(|(key, _, _, value)| ((*key).to_owned(), json!(value))).collect();
+    let values = KEYS.iter().map(|(key, _, _, value)| ((*key).to_owned(), json!(value))).collect();
+    let mut gateway = Gateway { values, ..Gateway::default() };
     prepare(&mut gateway);
     let gateway = Arc::new(Mutex::new(gateway));
     let mut host = Host::start_with(&gantry_plugin_v1, config, |host| {
@@ -282,15 +284,18 @@ pub(crate) fn run_with(
         });
         offer("mapping.describe", |gateway, request| gateway.describe(request));
         offer("mapping.write", |gateway, request| Ok(gateway.write(request)));
-        offer("mapping.read", |gateway, request| Ok(gateway.read(request)));
+        offer("mapping.read", |gateway, request| {
+            let fails = gateway.unreadable > 0;
+            gateway.unreadable = gateway.unreadable.saturating_sub(1);
+            if fails { Err("the script thread is busy".into()) } else { Ok(gateway.read(request)) }
+        });
     })
     .expect("it starts");
     let calls = host.calls();
     let (_, announced) =
         calls.iter().find(|(name, _)| name == "endpoints.announce").expect("it says where it is");
     let url = announced["endpoints"][0]["url"].as_str().unwrap();
-    let address =
-        url.strip_prefix("ws://").and_then(|url| url.strip_suffix("/api/v1")).expect(url).to_owned();
+    let address = url.split('/').nth(2).expect(url).to_owned();
     let rig = Rig { gateway, address };
     std::thread::scope(|scope| {
         let acting = scope.spawn(|| scenario(&rig));

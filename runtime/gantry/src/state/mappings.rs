@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Default)]
 pub(crate) struct Mappings {
     scripts: OnceLock<Arc<Scripts>>,
-    loaded: Mutex<BTreeMap<String, Arc<gantry_script::Mapping>>>,
+    /// The newest of each name, and the one before: control goes on with that until it has taken over the newest.
+    loaded: Mutex<BTreeMap<String, Vec<Arc<gantry_script::Mapping>>>>,
     health: OnceLock<Arc<Health>>,
 }
 
@@ -49,7 +50,12 @@ impl Mappings {
                 );
                 let table = table_of(&mapping);
                 health.forget(&format!("script/mappings/{}", mapping.name()));
-                self.loaded().insert(mapping.name().to_owned(), mapping);
+                {
+                    let mut loaded = self.loaded();
+                    let generations = loaded.entry(mapping.name().to_owned()).or_default();
+                    generations.insert(0, mapping);
+                    generations.truncate(2);
+                }
                 control.map(table);
             }
             Changed::Rule(name) => tracing::info!(rule = name, "the rule is in force"),
@@ -83,7 +89,7 @@ impl Mappings {
         }
     }
 
-    fn loaded(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<gantry_script::Mapping>>> {
+    fn loaded(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<Arc<gantry_script::Mapping>>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

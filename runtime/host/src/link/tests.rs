@@ -93,3 +93,11 @@ fn a_stream_that_is_watched_no_more_tells_nothing_of_what_waited() {
     assert_eq!(Arc::strong_count(&frame), 1);
     assert_eq!((link.unwatch_frames("main/jpeg"), stream.demand().watchers), (UNKNOWN, 0));
 }
+
+#[test]
+fn a_plugin_cannot_speak_for_the_runtime() {
+    let (_, link, _) = link();
+    assert_eq!(link.publish("mappings/cpro/changed", b"{}"), INVALID);
+    assert_eq!(link.publish("access/changed", b"{}"), INVALID);
+    assert_eq!(link.publish("mapping", b"{}"), OK);
+}

@@ -84,6 +84,8 @@ impl Writer {
                 // From here on frames are for nobody; closing the file may take its time.
                 self.shared.queue.end();
                 self.shared.unwatch();
+                // Who hears of the end may begin anew at once.
+                lock(&self.shared.progress).is_over = true;
                 tracing::error!(camera = %self.camera, reason = %why, "the recording stopped");
                 self.close(why);
                 return;

@@ -372,7 +372,7 @@ mod tests {
         let stripes = || Picture::new(32, 16, |n, x, _| if n == 0 && x % 8 < 4 { 150 } else { 90 });
         let with = |sharpness| stripes().corrected(&Wanted { sharpness, ..Wanted::NEUTRAL }).2[0].clone();
         let [soft, plain, sharp] = [-1.0, 0.0, 2.0].map(with);
-        let contrast = |row: &[u8]| row.iter().max().unwrap() - row.iter().min().unwrap();
+        let contrast = |luma: &[u8]| luma.iter().max().expect("pixels") - luma.iter().min().expect("pixels");
         let edge = |p: &[u8]| p[32 * 8 + 3].abs_diff(p[32 * 8 + 4]);
         assert!(edge(&soft) < edge(&plain) && edge(&plain) < edge(&sharp));
         assert!(contrast(&sharp) > contrast(&plain));

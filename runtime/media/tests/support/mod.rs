@@ -116,7 +116,7 @@ impl Frames {
         (0..n).map(|_| self.next()).collect()
     }
 
-    pub fn until(&self, wanted: impl Fn(&Frame) -> bool) -> Arc<Frame> {
+    pub fn until(&self, mut wanted: impl FnMut(&Frame) -> bool) -> Arc<Frame> {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline {
             let frame = self.next();

@@ -1,5 +1,9 @@
 //! What the tests share: a store in its own folder, with a clock and a free space that the test sets.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses its part, and fails where it unwraps nothing"
+)]
 
 use bytes::Bytes;
 use gantry_store::{Appended, Draft, Keep, Record, Settings, Store, StoreError};
@@ -8,15 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 
-pub struct Fixture {
-    pub dir: tempfile::TempDir,
-    pub now: Arc<AtomicI64>,
-    pub free: Arc<AtomicU64>,
-    pub settings: Settings,
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) now: Arc<AtomicI64>,
+    pub(crate) free: Arc<AtomicU64>,
+    pub(crate) settings: Settings,
 }
 
 impl Fixture {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (now, free) = (Arc::new(AtomicI64::new(1_700_000_000_000)), Arc::new(AtomicU64::new(1 << 40)));
         let (clock, space) = (now.clone(), free.clone());
         let settings = Settings {
@@ -28,21 +32,21 @@ impl Fixture {
         Self { dir: tempfile::tempdir().unwrap(), now, free, settings }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("store")
     }
 
-    pub fn open(&self) -> Store {
+    pub(crate) fn open(&self) -> Store {
         Store::open(&self.path(), self.settings.clone()).unwrap()
     }
 
-    pub fn advance(&self, ms: i64) {
+    pub(crate) fn advance(&self, ms: i64) {
         self.now.fetch_add(ms, SeqCst);
     }
 
     /// A copy of the folder as a crash at this moment would leave it (but for what the kernel has not written, which
     /// the tests take away by themselves).
-    pub fn crash(&self) -> Fixture {
+    pub(crate) fn crash(&self) -> Fixture {
         let copy = Fixture::new();
         copy.now.store(self.now.load(SeqCst), SeqCst);
         copy_dir(&self.path(), &copy.path());
@@ -63,12 +67,12 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-pub fn draft(collection: &str, json: &str) -> Draft {
+pub(crate) fn draft(collection: &str, json: &str) -> Draft {
     Draft { collection: collection.into(), json: json.into(), ..Draft::default() }
 }
 
 /// `len` bytes that differ by `seed`.
-pub fn picture(seed: u64, len: usize) -> Bytes {
+pub(crate) fn picture(seed: u64, len: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -79,22 +83,22 @@ pub fn picture(seed: u64, len: usize) -> Bytes {
     (0..len).map(|_| next()).collect()
 }
 
-pub fn with_picture(collection: &str, seed: u64, len: usize) -> Draft {
+pub(crate) fn with_picture(collection: &str, seed: u64, len: usize) -> Draft {
     let json = format!("{{\"n\":{seed}}}");
     Draft { blobs: vec![("image".into(), picture(seed, len))], ..draft(collection, &json) }
 }
 
-pub type Answer = Result<Appended, StoreError>;
+pub(crate) type Answer = Result<Appended, StoreError>;
 
 /// Appends and gives the answer later.
-pub fn later(store: &Store, draft: Draft) -> Receiver<Answer> {
+pub(crate) fn later(store: &Store, draft: Draft) -> Receiver<Answer> {
     let (sender, receiver) = channel();
-    store.append(draft, Box::new(move |answer| drop(sender.send(answer))));
+    store.append(draft, Box::new(move |answer| sender.send(answer).unwrap_or_default()));
     receiver
 }
 
 /// Has several appends wait while the writer is busy, so that they come into one group; gives their answers.
-pub fn together(store: &Store, drafts: Vec<Draft>) -> Vec<Answer> {
+pub(crate) fn together(store: &Store, drafts: Vec<Draft>) -> Vec<Answer> {
     let (entered, inside) = channel();
     let (leave, left) = channel::<()>();
     let left = std::sync::Mutex::new(left);
@@ -113,12 +117,12 @@ pub fn together(store: &Store, drafts: Vec<Draft>) -> Vec<Answer> {
     answers.into_iter().map(|answer| answer.recv().unwrap()).collect()
 }
 
-pub fn jsons(records: &[Record]) -> Vec<&str> {
+pub(crate) fn jsons(records: &[Record]) -> Vec<&str> {
     records.iter().map(|record| &*record.json).collect()
 }
 
 /// The files under `blobs`.
-pub fn blob_files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn blob_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for folder in std::fs::read_dir(dir.join("blobs")).unwrap() {
         files.extend(std::fs::read_dir(folder.unwrap().path()).unwrap().map(|file| file.unwrap().path()));

@@ -3,7 +3,7 @@
 mod http_get;
 mod mjpeg;
 mod websocket;
-mod wire_stream;
+pub(crate) mod wire_stream;
 
 use crate::options::Protocol;
 use crate::run::Run;

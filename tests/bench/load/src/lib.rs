@@ -1,6 +1,7 @@
-//! Load for camera streams: many clients of one server on loopback, what each of them got, and what it cost the server.
+//! Load for camera streams and shared state: many clients of one server on loopback, what each of them got, and what it
+//! cost the server.
 //!
-//! The program is `camload`. It speaks just enough of each protocol to receive ([`wire`]) and keeps only the edges of a
+//! The programs are `camload`, and `stateload` for [`state`] that clients share. They speak just enough of each protocol to receive ([`wire`]) and keep only the edges of a
 //! message ([`edge::Edge`]), so that hundreds of clients fit on one core and the server stays the thing that is measured.
 //!
 //! This is not a protocol library and not a conformance test: it trusts the server to be correct and only counts.
@@ -13,7 +14,9 @@ pub mod options;
 pub mod peer;
 pub mod process;
 pub mod report;
+pub mod roster;
 pub mod run;
 pub mod stamp;
+pub mod state;
 pub mod tally;
 pub mod wire;

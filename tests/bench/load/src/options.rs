@@ -97,6 +97,11 @@ impl Options {
         }
     }
 
+    /// The bytes that a client takes in a second, when it is `slow`.
+    pub fn slow_bytes(&self, slow: bool) -> Option<usize> {
+        slow.then_some(self.slow_bytes)
+    }
+
     /// The extra header lines, each with its line end.
     pub fn header_lines(&self) -> String {
         self.headers.iter().map(|line| format!("{line}\r\n")).collect()
@@ -104,7 +109,7 @@ impl Options {
 }
 
 /// This tool is for measuring on one machine; pointed elsewhere it would be an attack.
-fn loopback(text: &str) -> Result<IpAddr, String> {
+pub(crate) fn loopback(text: &str) -> Result<IpAddr, String> {
     match text.parse::<IpAddr>() {
         Ok(address) if address.is_loopback() => Ok(address),
         Ok(_) => Err("only a loopback address is allowed: use 127.0.0.1 or ::1".into()),
@@ -113,7 +118,7 @@ fn loopback(text: &str) -> Result<IpAddr, String> {
 }
 
 /// Every run ends by itself.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=300.0).contains(&seconds) => Ok(seconds),
         Ok(_) => Err("use 0 to 300 seconds".into()),

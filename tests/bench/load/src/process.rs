@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::Sub;
+use std::time::Instant;
 
 /// CPU time and context switches of a process or of several.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +49,56 @@ impl Sub for Usage {
             system: self.system - earlier.system,
             running: self.running - earlier.running,
             switches: self.switches - earlier.switches,
+        }
+    }
+}
+
+/// What a server, this program and everybody else use from now on.
+#[derive(Debug)]
+pub struct Meter<'a> {
+    pids: &'a [u32],
+    begun: Instant,
+    server: Usage,
+    own: Usage,
+    busy: f64,
+    rss_mb: f64,
+}
+
+/// What a [`Meter`] found.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// How long it was.
+    pub seconds: f64,
+    /// What the server used.
+    pub server: Usage,
+    /// CPU of this program, in percent of one core.
+    pub own_pct: f64,
+    /// CPU of everybody else, in percent of one core.
+    pub others_pct: f64,
+    /// Resident memory of the server in MB: at the start, at the end, and the most it ever had.
+    pub rss_mb: [f64; 3],
+}
+
+impl<'a> Meter<'a> {
+    /// Begins. `pids` are the server's processes.
+    pub fn start(pids: &'a [u32]) -> Self {
+        let rss_mb = resident_mb(pids);
+        let (server, own) = (Usage::of(pids), Usage::of(&[std::process::id()]));
+        Self { pids, begun: Instant::now(), server, own, busy: machine_busy_seconds(), rss_mb }
+    }
+
+    /// Ends.
+    pub fn stop(self) -> Measured {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let server = Usage::of(self.pids) - self.server;
+        let own = (Usage::of(&[std::process::id()]) - self.own).seconds();
+        let others = machine_busy_seconds() - self.busy - server.seconds() - own;
+        Measured {
+            seconds,
+            server,
+            own_pct: own / seconds * 100.0,
+            others_pct: others.max(0.0) / seconds * 100.0,
+            rss_mb: [self.rss_mb, resident_mb(self.pids), peak_mb(self.pids)],
         }
     }
 }
@@ -119,5 +170,13 @@ mod tests {
         assert!(Usage::of(&[own]).seconds() <= machine_busy_seconds() + 0.025);
         assert_eq!(Usage::of(&[u32::MAX]).seconds(), 0.0);
         assert_eq!(resident_mb(&[u32::MAX]), 0.0);
+    }
+
+    #[test]
+    fn a_meter_tells_what_a_process_used_while_it_ran() {
+        let own = [std::process::id()];
+        let measured = Meter::start(&own).stop();
+        assert!(measured.server.seconds() >= 0.0 && measured.others_pct >= 0.0);
+        assert!(measured.rss_mb.iter().all(|&mb| mb > 0.0));
     }
 }

@@ -47,7 +47,7 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 /// What follows `key` and its colon, at whichever end of the message the key stands.
-fn value<'a>(message: &'a Edge, key: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn value<'a>(message: &'a Edge, key: &[u8]) -> Option<&'a [u8]> {
     [message.head(), message.tail()].into_iter().find_map(|end| {
         let rest = &end[find(end, key)? + key.len()..];
         let start = rest.iter().position(|byte| !matches!(byte, b' ' | b':' | b'"'))?;

@@ -12,8 +12,8 @@ pub(super) async fn receive(run: &Run, tally: &mut Tally) -> Result<(), String> 
     let options = &run.options;
     let request = request(options, &run.body);
     let begun = Instant::now();
-    let mut stream = WireStream::connect(options, false).await?;
-    run.note_connected(begun);
+    let mut stream = WireStream::connect((options.host, options.port), None).await?;
+    run.roster.note_connected(begun);
 
     let mut ticks = interval(Duration::from_secs_f64(1.0 / options.rate.clamp(0.01, 1e6)));
     // A server that cannot keep the rate is asked as fast as it answers, not faster afterwards.
@@ -28,7 +28,7 @@ pub(super) async fn receive(run: &Run, tally: &mut Tally) -> Result<(), String> 
             tally.answer(bytes, asked.elapsed());
         }
         if head.closes() {
-            stream = WireStream::connect(options, false).await?;
+            stream = WireStream::connect((options.host, options.port), None).await?;
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 pub(super) async fn receive(run: &Run, tally: &mut Tally, slow: bool) -> Result<(), String> {
     let options = &run.options;
     let begun = Instant::now();
-    let mut stream = WireStream::connect(options, slow).await?;
+    let mut stream = WireStream::connect((options.host, options.port), options.slow_bytes(slow)).await?;
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{headers}\r\n",
         path = options.path(),
@@ -20,7 +20,7 @@ pub(super) async fn receive(run: &Run, tally: &mut Tally, slow: bool) -> Result<
     );
     let head = stream.request(request.as_bytes()).await?;
     head.expect(200)?;
-    run.note_connected(begun);
+    run.roster.note_connected(begun);
 
     let mut parts = Parts::default();
     let mut chunked = head.is_chunked().then(Chunked::default);

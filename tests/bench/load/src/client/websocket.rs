@@ -4,7 +4,7 @@ use super::wire_stream::WireStream;
 use crate::options::{Options, Protocol};
 use crate::run::Run;
 use crate::tally::Tally;
-use crate::wire::websocket::{Event, KEY, PONG, Reader, TEXT, client_frame};
+use crate::wire::websocket::{Event, PONG, Reader, TEXT, client_frame, upgrade};
 use std::time::Instant;
 
 /// The longest message that may be one of the handshake or heartbeat of Socket.IO.
@@ -13,10 +13,10 @@ const CONTROL_LIMIT: usize = 512;
 pub(super) async fn receive(run: &Run, tally: &mut Tally, slow: bool) -> Result<(), String> {
     let options = &run.options;
     let begun = Instant::now();
-    let mut stream = WireStream::connect(options, slow).await?;
-    stream.request(upgrade(options).as_bytes()).await?.expect(101)?;
+    let mut stream = WireStream::connect((options.host, options.port), options.slow_bytes(slow)).await?;
+    stream.request(&upgrade((options.host, options.port), options.path())).await?.expect(101)?;
     if options.protocol == Protocol::Ws {
-        run.note_connected(begun);
+        run.roster.note_connected(begun);
         send_greeting(&mut stream, options).await?;
     }
 
@@ -45,7 +45,7 @@ pub(super) async fn receive(run: &Run, tally: &mut Tally, slow: bool) -> Result<
             stream.write(&reply).await?;
         }
         if connected {
-            run.note_connected(begun);
+            run.roster.note_connected(begun);
             send_greeting(&mut stream, options).await?;
         }
     }
@@ -83,14 +83,4 @@ async fn send_greeting(stream: &mut WireStream, options: &Options) -> Result<(),
         Some(text) => stream.write(&client_frame(TEXT, text.as_bytes())).await,
         None => Ok(()),
     }
-}
-
-fn upgrade(options: &Options) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        path = options.path(),
-        host = options.host,
-        port = options.port,
-    )
 }

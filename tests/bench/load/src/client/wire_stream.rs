@@ -1,7 +1,7 @@
 //! A connection that may be a slow reader's.
 
-use crate::options::Options;
 use crate::wire::http::Head;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ const SLOW_STEP: Duration = Duration::from_millis(100);
 
 /// A TCP connection and what was read from it.
 #[derive(Debug)]
-pub(super) struct WireStream {
+pub(crate) struct WireStream {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// What of `buffer` has been read and not yet been handed out.
@@ -25,22 +25,21 @@ pub(super) struct WireStream {
 }
 
 impl WireStream {
-    /// Connects. A `slow` reader takes `slow_bytes` a second from the first byte after the handshake.
-    pub(super) async fn connect(options: &Options, slow: bool) -> Result<Self, String> {
-        let stream =
-            TcpStream::connect((options.host, options.port)).await.map_err(|e| format!("connect: {e}"))?;
+    /// Connects. A reader that is slow takes so many bytes a second, from the first one after the handshake.
+    pub(crate) async fn connect(server: (IpAddr, u16), slow: Option<usize>) -> Result<Self, String> {
+        let stream = TcpStream::connect(server).await.map_err(|e| format!("connect: {e}"))?;
         stream.set_nodelay(true).map_err(|e| format!("connect: {e}"))?;
-        let step = slow.then(|| (options.slow_bytes / 10).clamp(1, BUFFER));
+        let step = slow.map(|bytes| (bytes / 10).clamp(1, BUFFER));
         Ok(Self { stream, buffer: vec![0; BUFFER], ready: 0..0, step })
     }
 
     /// Sends all of `bytes`.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.stream.write_all(bytes).await.map_err(|e| format!("write: {e}"))
     }
 
     /// The next bytes that arrive, in their buffer.
-    pub(super) async fn read(&mut self) -> Result<&[u8], String> {
+    pub(crate) async fn read(&mut self) -> Result<&[u8], String> {
         if self.ready.is_empty() {
             let room = match self.step {
                 Some(step) => {
@@ -59,7 +58,7 @@ impl WireStream {
     }
 
     /// Sends a request and reads the head of its answer; the body is left for [`WireStream::read`].
-    pub(super) async fn request(&mut self, request: &[u8]) -> Result<Head, String> {
+    pub(crate) async fn request(&mut self, request: &[u8]) -> Result<Head, String> {
         self.write(request).await?;
         let mut length = 0;
         loop {

@@ -1,6 +1,7 @@
 //! The receiving side of a WebSocket client without extensions (RFC 6455).
 
 use crate::edge::Edge;
+use std::net::IpAddr;
 
 /// The key that every client sends, and the accept value that belongs to it: both are the example of RFC 6455, section 1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -142,6 +143,15 @@ fn parse_header(header: &[u8]) -> Result<Option<(Frame, bool)>, String> {
         return Err(format!("the server sent a control frame of {left} bytes"));
     }
     Ok(Some((frame, frame.opcode != 0)))
+}
+
+/// The request with which a client begins.
+pub fn upgrade((host, port): (IpAddr, u16), path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// A whole frame as a client sends it: masked, with a mask of zeros so that nothing has to be changed.
