@@ -12,13 +12,12 @@ import json
 import os
 import pathlib
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
 
 import harness
-from harness import HERE, LOAD, ROOT, BenchError
+from harness import HERE, ROOT, BenchError, core
 from servers import SERVERS, Launch, Stream, is_installed
 
 # From the first answer of a server to the first client, so that what it does once at its start is not counted.
@@ -59,11 +58,6 @@ def parse_arguments():
     parser.add_argument("--stamp", help="where a message says when it was made; see camload --help")
     parser.add_argument("--load-options", default="", help="further options of camload, in one string")
     return parser.parse_args()
-
-
-def core(text):
-    """The argument of --server-core and --client-core."""
-    return None if text == "any" else int(text)
 
 
 def measure(arguments, state_dir):
@@ -107,27 +101,13 @@ def launch_of(arguments, stream):
 
 def run_camload(arguments, launch, port, pid):
     """Runs the clients; their report."""
-    command = [LOAD / "camload", "--protocol", launch.protocol, "--port", port, "--pid", pid]
-    command += ["--clients", arguments.clients, "--slow", arguments.slow, "--seconds", arguments.seconds]
-    command += ["--label", arguments.label or arguments.server]
+    options = ["--protocol", launch.protocol, "--port", port, "--pid", pid]
+    options += ["--clients", arguments.clients, "--slow", arguments.slow, "--seconds", arguments.seconds]
+    options += ["--label", arguments.label or arguments.server]
     # ustreamer says when a picture was taken in no other place than the picture.
     stamp = arguments.stamp or ("comment" if launch.protocol == "mjpeg" else "epoch")
-    command += ["--stamp", stamp, *shlex.split(arguments.load_options)]
-    try:
-        finished = subprocess.run(
-            [str(part) for part in command],
-            capture_output=True,
-            text=True,
-            timeout=arguments.seconds + 60,
-            preexec_fn=harness.pinned(arguments.client_core),
-        )
-    except FileNotFoundError as error:
-        raise BenchError("camload is missing: run `tests/bench/run.sh setup`") from error
-    except subprocess.TimeoutExpired as error:
-        raise BenchError("camload did not end") from error
-    if finished.returncode != 0:
-        raise BenchError(finished.stderr.strip())
-    return json.loads(finished.stdout)
+    options += ["--stamp", stamp, *shlex.split(arguments.load_options)]
+    return harness.run_load("camload", options, arguments.client_core, arguments.seconds + 60)
 
 
 def summary(result):

@@ -6,6 +6,7 @@ this program is killed.
 """
 
 import ctypes
+import json
 import os
 import pathlib
 import signal
@@ -127,6 +128,30 @@ class Server:
                 self.check_running()
                 time.sleep(0.01)
         raise BenchError(f"the server does not listen on {port} after {START_LIMIT_S} s; see {self.log}")
+
+
+def core(text):
+    """The argument of --server-core and --client-core."""
+    return None if text == "any" else int(text)
+
+
+def run_load(program, options, core, limit_s):
+    """Runs a load tool on a core; what it found."""
+    try:
+        finished = subprocess.run(
+            [str(part) for part in [LOAD / program, *options]],
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            preexec_fn=pinned(core),
+        )
+    except FileNotFoundError as error:
+        raise BenchError(f"{program} is missing: run `tests/bench/run.sh setup`") from error
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{program} did not end") from error
+    if finished.returncode != 0:
+        raise BenchError(finished.stderr.strip())
+    return json.loads(finished.stdout)
 
 
 def append_line(path, line):

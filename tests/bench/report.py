@@ -25,14 +25,16 @@ def main():
         sys.exit(__doc__)
     with open(sys.argv[1]) as lines:
         results = [json.loads(line) for line in lines]
-    runs = [result for result in results if result["label"] != "start"]
-    print(machine(runs), end="\n\n")
+    state = [result for result in results if result.get("kind") == "state"]
+    runs = [result for result in results if result["label"] != "start" and result.get("kind") != "state"]
+    print(machine(runs, state), end="\n\n")
     print_fan_out([run for run in runs if run["slow_clients"] == 0])
     print_slow([run for run in runs if run["slow_clients"] > 0])
     print_start([result for result in results if result["label"] == "start"])
+    print_state(state)
 
 
-def machine(runs):
+def machine(runs, state):
     """One sentence about where and when."""
     model = "unknown processor"
     with open("/proc/cpuinfo") as lines:
@@ -43,21 +45,22 @@ def machine(runs):
     with open("/proc/meminfo") as lines:
         memory_gb = int(lines.readline().split()[1]) / 1024 / 1024
     text = f"{model}, {os.cpu_count()} cores, {memory_gb:.0f} GB, Linux {platform.release()}"
+    everything = [*runs, *state]
+    if everything:
+        text += f", {everything[0]['when']}."
     if runs:
-        text += f", {runs[0]['when']}. "
-        text += f"A picture has {runs[0]['size']:,} bytes, {runs[0]['fps']} a second are sent."
-    busy = sum(run["others_cpu_pct"] > BUSY_PCT for run in runs)
+        text += f" A picture has {runs[0]['size']:,} bytes, {runs[0]['fps']} a second are sent."
+    busy = sum(run["others_cpu_pct"] > BUSY_PCT for run in everything)
     if busy:
-        text += f" **In {busy} of {len(runs)} rounds other programs took more than {BUSY_PCT} % of a core.**"
+        text += f" **In {busy} of {len(everything)} rounds other programs took more than {BUSY_PCT} % of a core.**"
     return text
 
 
-def by_server(runs, clients):
-    """The rounds of each server with so many clients."""
+def by_server(runs):
+    """The rounds of each server."""
     groups = collections.OrderedDict()
     for run in runs:
-        if run["clients"] == clients:
-            groups.setdefault(run["label"], []).append(run)
+        groups.setdefault(run["label"], []).append(run)
     return groups
 
 
@@ -79,7 +82,7 @@ def shown(value, digits=0):
 def print_fan_out(runs):
     """Cost, latency and memory by server and number of clients."""
     for clients in sorted({run["clients"] for run in runs}):
-        groups = by_server(runs, clients)
+        groups = by_server(run for run in runs if run["clients"] == clients)
         print(f"### {clients} viewers\n")
         print(
             "| server | CPU µs/frame/client (rounds) | frames/s/client | slowest client | p50 ms | p99 ms | max ms "
@@ -88,11 +91,10 @@ def print_fan_out(runs):
         print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         cheapest = sorted(groups.items(), key=lambda item: figure(item[1], "server", "cpu_us_per_frame_client"))
         for label, rounds in cheapest:
-            costs = [run["server"]["cpu_us_per_frame_client"] for run in rounds]
             slowest = min(run["frames_min_client"] / run["seconds"] for run in rounds)
             cells = [
                 TITLES.get(label, label),
-                f"{statistics.median(costs):.0f} ({min(costs):.0f}-{max(costs):.0f})",
+                spread(rounds, "server", "cpu_us_per_frame_client"),
                 shown(figure(rounds, "frames_per_s_per_client"), 1),
                 shown(slowest, 1),
                 shown(figure(rounds, "latency_ms", "p50"), 1),
@@ -143,10 +145,54 @@ def print_start(results):
     print()
 
 
-def errors(rounds):
-    """What went wrong with viewers, for behind the name of the server."""
+def print_state(runs):
+    """Cost and latency of shared state by server, readers and rate."""
+    for readers, writes in sorted({(run["readers"], run["writes"]) for run in runs}):
+        groups = by_server(run for run in runs if (run["readers"], run["writes"]) == (readers, writes))
+        print(f"### Shared state: {readers} readers, {writes} writes/s\n")
+        print(
+            "| server | CPU µs/update (rounds) | µs/update/reader | updates/s | lost | p50 ms | p99 ms (rounds) | max ms "
+            "| confirmed p99 ms | memory MB | peak MB |"
+        )
+        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+        cheapest = sorted(groups.items(), key=lambda item: figure(item[1], "server", "cpu_us_per_update"))
+        for label, rounds in cheapest:
+            cells = [
+                TITLES.get(label, label),
+                spread(rounds, "server", "cpu_us_per_update"),
+                shown(figure(rounds, "server", "cpu_us_per_update_reader"), 1),
+                shown(figure(rounds, "updates_per_s"), 1),
+                str(sum(run["lost"] for run in rounds)),
+                shown(figure(rounds, "latency_ms", "p50"), 1),
+                spread(rounds, "latency_ms", "p99", digits=1),
+                shown(figure(rounds, "latency_ms", "max"), 1),
+                shown(figure(rounds, "confirm_ms", "p99"), 1),
+                shown(figure(rounds, "server", "rss_end_mb")),
+                shown(figure(rounds, "server", "rss_peak_mb")),
+            ]
+            print_row(cells, errors(rounds, "clients") + refusals(rounds))
+        print()
+
+
+def spread(rounds, *keys, digits=0):
+    """The median of a figure over the rounds, and the least and the most."""
+    values = [figure([run], *keys) for run in rounds]
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def refusals(rounds):
+    """Writes that a server did not take, for behind its name."""
+    count = sum(run["refused"] for run in rounds)
+    return f" ({count} writes refused)" if count else ""
+
+
+def errors(rounds, what="viewers"):
+    """What went wrong with clients, for behind the name of the server."""
     count = sum(run["errors"] for run in rounds)
-    return f" ({count} viewers lost)" if count else ""
+    return f" ({count} {what} lost)" if count else ""
 
 
 def print_row(cells, remark):

@@ -1,9 +1,10 @@
 #!/bin/bash
-# Measures Gantry beside what people use today, and prints the tables of RESULTS.md. Takes less than ten minutes.
+# Measures Gantry beside what people use today, and prints the tables of RESULTS.md. Takes about ten minutes.
 #
 #   run.sh setup            makes the tools, the peers and the pictures
-#   run.sh matrix [PEERS]   measures those of servers.py that are named, or the usual ones
-#   run.sh                  both
+#   run.sh matrix [PEERS]   measures camera streams: those of servers.py that are named, or the usual ones
+#   run.sh state [PEERS]    measures shared state: gantry, state_node, state_py
+#   run.sh                  all of it
 #
 # Needs Rust, gcc, node with npm, python3 with venv, and gst-launch-1.0 with the plugins base and good; Gantry is
 # measured when target/release/gantry is built. What is missing is left out, and said.
@@ -39,9 +40,9 @@ setup() {
         say "  left out: pip failed"
 }
 
-# One run that must not stop the others.
+# One run that must not stop the others: a program and what it is to measure.
 measure() {
-    timeout --foreground 120 python3 bench.py "$@" --out "$results" >&2 || say "  left out: $*"
+    timeout --foreground 120 python3 "$@" --out "$results" >&2 || say "  left out: $*"
 }
 
 matrix() {
@@ -54,24 +55,49 @@ matrix() {
     for clients in 50 200; do
         for _ in $(seq "$rounds"); do
             for server in "${servers[@]}"; do
-                measure "$server" --clients "$clients" --seconds "$seconds"
+                measure bench.py "$server" --clients "$clients" --seconds "$seconds"
             done
         done
     done
     for server in "${slow_servers[@]}"; do
-        measure "$server" --clients 55 --slow 5 --seconds 20
+        measure bench.py "$server" --clients 55 --slow 5 --seconds 20
     done
     if [[ " ${servers[*]} " == *" gantry "* ]]; then
-        measure gantry --label gantry_capture --stamp comment-base64 --clients 50 --seconds "$seconds"
-        timeout --foreground 120 python3 start.py --out "$results" >&2 || say "  left out: start.py"
+        measure bench.py gantry --label gantry_capture --stamp comment-base64 --clients 50 --seconds "$seconds"
+        measure start.py
     fi
+}
+
+state() {
+    local asked=("$@") server load
+    [ ${#asked[@]} -gt 0 ] || asked=(gantry state_node state_py)
+    for load in "--readers 50 --writes 200" "--readers 500 --writes 20"; do
+        for _ in $(seq "$rounds"); do
+            for server in "${asked[@]}"; do
+                # shellcheck disable=SC2086  # several words
+                measure state.py "$server" $load --seconds "$seconds"
+            done
+        done
+    done
+}
+
+tables() {
+    [ -e "$results" ] || { say "nothing could be measured" && exit 1; }
     python3 report.py "$results"
     say "the figures are in tests/bench/$results"
 }
 
 case ${1:-all} in
 setup) setup ;;
-matrix) shift && matrix "$@" ;;
-all) setup && matrix ;;
-*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+matrix | state)
+    "$@"
+    tables
+    ;;
+all)
+    setup
+    matrix
+    state
+    tables
+    ;;
+*) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac

@@ -1,8 +1,15 @@
 """The servers that are compared, and how each is started."""
 
 import dataclasses
+import json
 import os
 import pathlib
+import re
+import secrets
+import subprocess
+import typing
+import urllib.error
+import urllib.request
 
 from harness import HERE, LOAD, ROOT, BenchError
 
@@ -54,14 +61,20 @@ def fake_camera(stream):
     }
 
 
+def runtime_environment(state_dir):
+    """What keeps the state of a run apart, and its admin listener off a port that may be taken."""
+    return {
+        "GANTRY_STATE_DIR": str(state_dir),
+        "GANTRY_PIPELINE_DIR": str(ROOT / "pipelines"),
+        "GANTRY_SCRIPT_DIR": str(ROOT / "scripts"),
+        "GANTRY_ADMIN__BIND": "127.0.0.1:0",
+    }
+
+
 def gantry_environment(stream):
     """What takes the configuration to this run's port and keeps its state apart."""
-    return {
-        "GANTRY_STATE_DIR": str(stream.state_dir),
-        "GANTRY_PIPELINE_DIR": str(ROOT / "pipelines"),
-        "GANTRY_ADMIN__BIND": "127.0.0.1:0",
-        "GANTRY_PLUGINS__ROBOCAR__BIND": f"127.0.0.1:{stream.port}",
-    }
+    bind = f"127.0.0.1:{stream.port}"
+    return {**runtime_environment(stream.state_dir), "GANTRY_PLUGINS__ROBOCAR__BIND": bind}
 
 
 def gantry(stream):
@@ -111,6 +124,79 @@ SERVERS = {
     "ustreamer": ustreamer,
 }
 
+
+@dataclasses.dataclass
+class StateLaunch:
+    """How a server of shared state is started."""
+
+    command: list
+    path: str = "/"
+    environment: dict = dataclasses.field(default_factory=dict)
+    # Once the server listens: the first message of the writer.
+    login: typing.Callable[[], str] | None = None
+
+
+@dataclasses.dataclass
+class State:
+    """What every server of shared state is given."""
+
+    port: int
+    state_dir: pathlib.Path
+    gantry: pathlib.Path
+    config: pathlib.Path
+
+
+def gantry_state(state):
+    """Gantry with the state of its default configuration, and a user of this run who may write."""
+    default = (ROOT / "config" / "gantry.toml").read_text()
+    table = re.search(r"^\[state\]\n.*?(?=^\[|\Z)", default, re.MULTILINE | re.DOTALL)
+    if table is None:
+        raise BenchError("config/gantry.toml has no [state]")
+    config = state.state_dir / "gantry.toml"
+    config.write_text(state.config.read_text() + "\n" + table[0])
+    environment = {
+        **runtime_environment(state.state_dir / "var"),
+        "GANTRY_PLUGINS__CPRO__BIND": f"127.0.0.1:{state.port}",
+    }
+    password = secrets.token_urlsafe(24)
+    add = [state.gantry, "user", "add", "bench", "--role", "operator", "--password-stdin", "--config", config]
+    added = subprocess.run(
+        add, env={**os.environ, **environment}, input=password + "\n", capture_output=True, text=True, timeout=60
+    )
+    if added.returncode != 0:
+        raise BenchError(f"no user could be added: {added.stderr.strip()}")
+    return StateLaunch(
+        [state.gantry, "run", "--config", config],
+        "/api/v1",
+        environment,
+        lambda: json.dumps({"token": token(state.port, "bench", password)}),
+    )
+
+
+def token(port, username, password):
+    """The token of a login over HTTP."""
+    body = json.dumps({"username": username, "password": password}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/login", body, {"Content-Type": "application/json"}
+    )
+    # Whatever proxy the environment names, this is the same machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as answer:
+            return json.load(answer)["token"]
+    except urllib.error.HTTPError as error:
+        raise BenchError(f"the login failed: {error.code} {error.read()[:200]!r}") from error
+    except OSError as error:
+        raise BenchError(f"the login failed: {error}") from error
+
+
+# Servers of shared state.
+STATE_SERVERS = {
+    "gantry": gantry_state,
+    "state_node": lambda state: StateLaunch(["node", PEERS / "node" / "state_node.mjs", state.port]),
+    "state_py": lambda state: StateLaunch([PYTHON, PEERS / "python" / "state_py.py", state.port]),
+}
+
 # How the tables call them.
 TITLES = {
     "floor": "floor (kernel writes only)",
@@ -125,6 +211,8 @@ TITLES = {
     "ws_node": "node `ws`",
     "ws_py": "python `websockets`",
     "ustreamer": "ustreamer (MJPEG)",
+    "state_node": "node `ws`",
+    "state_py": "python `websockets`",
 }
 
 
@@ -134,6 +222,7 @@ def is_installed(name, gantry_path):
         "gantry": gantry_path,
         "ws_bun": BUN,
         "sio_py": PYTHON,
+        "state_py": PYTHON,
         "ws_py": PYTHON,
         "floor": LOAD / "floor_ws",
         "sioxide": LOAD / "sioxide",

@@ -54,7 +54,7 @@ const answer = async (command) => {
     return { loaded: true };
   }
   if ("wait" in command) {
-    await page.waitForFunction(command.wait);
+    await page.waitForFunction(command.wait, { polling: 20 });
     return { result: true };
   }
   return { result: (await page.evaluate(command.evaluate)) ?? null };

@@ -1,7 +1,7 @@
 //! A page in headless Chromium (see `tests/clients/browser.mjs`).
 
-use crate::process::{Process, node};
 use crate::PATIENCE;
+use crate::process::{Process, node};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! Gateways with the C Pro state control, and its clients.
 
 use crate::gateway::{Gateway, Setup};
-use crate::root;
 use crate::websocket::{Client, Kind};
+use crate::{http, root, until};
 use std::fs;
 use std::path::Path;
 
@@ -26,6 +26,9 @@ min_free_bytes = 0
 bind = "127.0.0.1:0"
 "#;
 
+/// How large and how fast each camera is. A busy machine is no reason to call one lost.
+const SMALL: &str = "width = 320\nheight = 240\nfps = 15\nstall_timeout = \"5s\"\n";
+
 /// A folder of scripts, as text for `script_dir`.
 fn scripts(dir: &Path) -> String {
     format!("script_dir = {:?}\n", dir.display().to_string())
@@ -40,24 +43,16 @@ pub fn one_camera() -> String {
 /// The same with scripts of the test's own.
 #[must_use]
 pub fn with_scripts(dir: &Path) -> String {
-    let camera = "[cameras.main]\nsource = \"demo:\"\nwidth = 320\nheight = 240\nfps = 15\n";
-    scripts(dir) + &shipped_state() + camera + SERVING
+    scripts(dir) + &shipped_state() + "[cameras.main]\nsource = \"demo:\"\n" + SMALL + SERVING
 }
 
-/// A configuration in which every key of the document has something to act on: two cameras, mixed, with two sensors each,
-/// and two lights, which are the folders `lights/cam1` and `lights/cam2` of `dir`. The first camera is a corridor, the
-/// second one a ball on black. Pictures go out over robocar too.
+/// Two lights more for a configuration: the folders `lights/cam1` and `lights/cam2` of `dir`.
 ///
 /// # Panics
 /// When the folders cannot be written.
 #[must_use]
-pub fn two_cameras(dir: &Path) -> String {
-    let state = shipped_state()
-        .replace("cameras/main/connected", "cameras/cam1/connected")
-        .replace("cameras/second/", "cameras/cam2/")
-        .replace("camera/main/sensor", "camera/cam1/sensor")
-        .replace("camera/second/", "camera/cam2/");
-    let mut text = scripts(&root().join("scripts")) + &state + SERVING;
+pub fn lights(dir: &Path) -> String {
+    let mut text = String::new();
     for light in ["cam1", "cam2"] {
         let led = dir.join("lights").join(light);
         fs::create_dir_all(&led).expect("a folder");
@@ -65,34 +60,55 @@ pub fn two_cameras(dir: &Path) -> String {
         fs::write(led.join("max_brightness"), "255\n").expect("written");
         text += &format!("[lights.{light}]\nled = {:?}\n", led.display().to_string());
     }
-    text + r#"
-[cameras.cam1]
-source = "demo:"
-sensors = ["demo:", "test:"]
-width = 320
-height = 240
-fps = 20
-[cameras.cam2]
-source = "test:"
-sensors = ["test:", "demo:?seed=2"]
-width = 320
-height = 240
-fps = 20
-[cameras.main]
-source = "mix:cam1,cam2"
-width = 320
-height = 240
-fps = 20
-[plugins.robocar]
-bind = "127.0.0.1:0"
-publish_rate = 60
-"#
+    text
 }
 
-/// A gateway with that configuration and the administrator `admin`, once it is ready.
+/// Robocar more for a configuration: where its pictures are seen.
+pub const ROBOCAR: &str = "[plugins.robocar]\nbind = \"127.0.0.1:0\"\npublish_rate = 60\n";
+
+/// More messages a second for a configuration: tests ask faster than people do.
+pub const FAST: &str = "[plugins.cpro.limits]\nmessages_per_second = 10000\n";
+
+/// A configuration in which every key of the document has something to act on: two cameras, mixed, with two sensors each,
+/// and lights in `dir`. The first camera is a corridor, the second one a ball on black; the other sensor is the other
+/// picture. Pictures go out over robocar too.
+#[must_use]
+pub fn two_cameras(dir: &Path) -> String {
+    let state = shipped_state()
+        .replace("cameras/main/connected", "cameras/cam1/connected")
+        .replace("cameras/second/", "cameras/cam2/")
+        .replace("camera/main/sensor", "camera/cam1/sensor")
+        .replace("camera/second/", "camera/cam2/");
+    let mut text = scripts(&root().join("scripts")) + &state + SERVING + &lights(dir) + ROBOCAR;
+    for (camera, source, other) in [("cam1", "demo:", "test:"), ("cam2", "test:", "demo:?seed=2")] {
+        text += &format!(
+            "[cameras.{camera}]\nsource = \"{source}\"\nsensors = [\"{source}\", \"{other}\"]\n{SMALL}"
+        );
+    }
+    text + "[cameras.main]\nsource = \"mix:cam1,cam2\"\n" + SMALL
+}
+
+/// A gateway with that configuration and the administrator `admin`, once it serves the state.
 #[must_use]
 pub fn start(config: &str) -> Gateway {
-    Setup::with_config(config).user("admin", "administrator").start_ready()
+    start_with(Setup::with_config(config).user("admin", "administrator"))
+}
+
+/// Starts a gateway and waits until it serves the state: the keys come with the controls of its cameras.
+#[must_use]
+pub fn start_with(setup: Setup) -> Gateway {
+    let gateway = setup.start_ready();
+    wait_keys(&gateway);
+    gateway
+}
+
+/// Waits until a gateway that is ready serves the state.
+pub fn wait_keys(gateway: &Gateway) {
+    let address = address(gateway);
+    until("the keys to be served", || {
+        let info = http::send(&address, "GET", "/api/info", "", b"");
+        (info.status == 200 && info.json()["keys"]["brightness"].is_object()).then_some(())
+    });
 }
 
 /// The address of the state control, `HOST:PORT`.

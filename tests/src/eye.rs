@@ -76,7 +76,8 @@ impl Picture {
     /// How far colours lie from grey.
     #[must_use]
     pub fn colourfulness(&self) -> f64 {
-        let spread = |pixel: &[u8]| f64::from(pixel.iter().max().unwrap_or(&0) - pixel.iter().min().unwrap_or(&0));
+        let spread =
+            |pixel: &[u8]| f64::from(pixel.iter().max().unwrap_or(&0) - pixel.iter().min().unwrap_or(&0));
         self.rgb.chunks_exact(3).map(spread).sum::<f64>() / (self.width * self.height) as f64
     }
 
@@ -121,7 +122,8 @@ impl Eye {
             let data = &event.args.first().unwrap_or(&Value::Null);
             let Some(text) = data["camera"]["frame"].as_str() else { return false };
             let jpeg = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
-            let picture = Picture { at: data["timestamp"].as_f64().expect("a time"), ..Picture::decode(&jpeg) };
+            let picture =
+                Picture { at: data["timestamp"].as_f64().expect("a time"), ..Picture::decode(&jpeg) };
             let said = (data["camera"]["width"].as_u64(), data["camera"]["height"].as_u64());
             assert_eq!(said, (Some(picture.width as u64), Some(picture.height as u64)), "what is said of it");
             if !wanted(&picture) {

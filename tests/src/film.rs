@@ -22,7 +22,10 @@ impl Film {
         let output = Command::new("gst-launch-1.0")
             .arg("-v")
             .args(["filesrc", &format!("location={}", file.display())])
-            .args("! matroskademux ! decodebin ! videoconvert ! identity name=shown silent=false ! fakesink".split(' '))
+            .args(
+                "! matroskademux ! decodebin ! videoconvert ! identity name=shown silent=false ! fakesink"
+                    .split(' '),
+            )
             .output()
             .expect("gst-launch-1.0: run `make test`, which installs it");
         let text = String::from_utf8_lossy(&output.stdout);

@@ -32,7 +32,8 @@ impl Client {
     /// When it cannot connect.
     #[must_use]
     pub fn connect_with(kind: Kind, url: &str, options: &Value) -> Self {
-        Self::attempt(kind, url, options).unwrap_or_else(|why| panic!("{kind:?} cannot connect to {url}: {why}"))
+        Self::attempt(kind, url, options)
+            .unwrap_or_else(|why| panic!("{kind:?} cannot connect to {url}: {why}"))
     }
 
     /// Connects a client.
@@ -78,6 +79,13 @@ impl Client {
         self.process.write(&lines);
     }
 
+    /// The last lines of the client, for messages of tests that fail.
+    fn before(&self) -> String {
+        let seen = self.seen.borrow();
+        let last = seen.iter().rev().take(8).rev().map(|line| line.chars().take(400).collect::<String>());
+        last.collect::<Vec<_>>().join("\n")
+    }
+
     fn line(&self, time: Duration) -> Option<Value> {
         let line = self.process.line_within(time)?;
         let value = serde_json::from_str(&line).expect("a line of JSON");
@@ -104,7 +112,7 @@ impl Client {
     /// When none comes.
     #[must_use]
     pub fn text(&self) -> String {
-        self.text_within(PATIENCE).unwrap_or_else(|| panic!("no message; before: {:?}", self.seen.borrow()))
+        self.text_within(PATIENCE).unwrap_or_else(|| panic!("no message; before:\n{}", self.before()))
     }
 
     /// The next message.
@@ -129,7 +137,7 @@ impl Client {
                 return value;
             }
         }
-        panic!("waited {PATIENCE:?} for {what}; before: {:?}", self.seen.borrow());
+        panic!("waited {PATIENCE:?} for {what}; before:\n{}", self.before());
     }
 
     /// Sends a message.
@@ -170,7 +178,7 @@ impl Client {
             }
             message["key"] == "#"
         });
-        value.unwrap_or_else(|| panic!("{key} was not answered: {:?}", self.seen.borrow()))
+        value.unwrap_or_else(|| panic!("{key} was not answered; before:\n{}", self.before()))
     }
 
     /// Logs in, and returns the permissions.

@@ -34,7 +34,7 @@ fn sees_the_document_s_settings(reader: &Client) {
 fn the_clients_for_node_and_python_control_the_camera() {
     let folder = tempfile::tempdir().expect("a folder");
     for kind in KINDS {
-        let gateway = cpro::start(&cpro::two_cameras(folder.path()));
+        let gateway = cpro::start(&(cpro::one_camera() + &cpro::lights(folder.path())));
         let reader = cpro::anonymous(&gateway);
         let mut client = Client::example(kind, &cpro::url(&gateway), "admin", PASSWORD);
         // Their login is on its way, and nothing waits for it.
@@ -75,7 +75,7 @@ fn page(gateway: &gantry_tests::gateway::Gateway, script: &str) -> String {
 #[test]
 fn the_class_for_browsers_controls_the_camera() {
     let folder = tempfile::tempdir().expect("a folder");
-    let gateway = cpro::start(&cpro::two_cameras(folder.path()));
+    let gateway = cpro::start(&(cpro::one_camera() + &cpro::lights(folder.path())));
     let reader = cpro::anonymous(&gateway);
     let mut browser = Browser::open(&page(
         &gateway,
@@ -94,7 +94,8 @@ fn the_class_for_browsers_controls_the_camera() {
     let changes = browser.evaluate("changes");
     assert_eq!(changes[0], json!(["brightness", 75]), "{changes}");
     // What somebody else changes arrives as well.
-    cpro::logged_in(&gateway, "admin").send(&json!({ "brightness": 12 }));
+    let mut other = cpro::logged_in(&gateway, "admin");
+    other.send(&json!({ "brightness": 12 }));
     browser.wait("changes.at(-1)[0] === 'brightness' && changes.at(-1)[1] === 12");
     let said: Vec<_> = browser.console().into_iter().filter(|line| line[0] == "error").collect();
     assert!(said.iter().all(|line| !line.to_string().contains("WebSocket")), "{said:?}");
@@ -123,9 +124,10 @@ fn the_react_hook_shows_and_sets_the_state() {
     browser.wait(&shows("Connected: Yes"));
     browser.evaluate("document.querySelector('button').click()");
     browser.wait(&shows("Brightness: 75"));
-    cpro::logged_in(&gateway, "admin").send(&json!({ "brightness": 20 }));
+    let mut other = cpro::logged_in(&gateway, "admin");
+    other.send(&json!({ "brightness": 20 }));
     browser.wait(&shows("Brightness: 20"));
-    assert_eq!(cpro::anonymous(&gateway).get("brightness"), 20);
+    assert_eq!(other.get("brightness"), 20);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The mapping of the C Pro state control as operators edit it, while clients are connected.
 
 use gantry_tests::cpro;
-use gantry_tests::gateway::Gateway;
+use gantry_tests::gateway::{Gateway, Setup};
 use gantry_tests::root;
 use gantry_tests::websocket::Client;
 use serde_json::{Value, json};
@@ -95,7 +95,11 @@ fn a_broken_edit_changes_nothing_and_says_where_it_is() {
         (mapping.clone() + "fn oops( {\n", format!("cpro.rhai:{}:", last + 1), "fn oops( {"),
         // The table names an observable that does not exist, or a function.
         (mapping.replace("\"gain\"", "\"gian\""), "cpro.rhai".into(), "gian"),
-        (mapping.replace("write_with: \"record_in\"", "write_with: \"record_inn\""), "cpro.rhai".into(), "record_inn"),
+        (
+            mapping.replace("write_with: \"record_in\"", "write_with: \"record_inn\""),
+            "cpro.rhai".into(),
+            "record_inn",
+        ),
         (mapping.replace("write: \"nobody\"", "wirte: \"nobody\""), "cpro.rhai".into(), "wirte"),
         // It does not come to an end.
         (format!("loop {{ }}\n{mapping}"), "cpro.rhai:1:".into(), "loop { }"),
@@ -116,7 +120,7 @@ fn a_broken_edit_changes_nothing_and_says_where_it_is() {
     let lines: Vec<_> = log.lines().collect();
     let at = lines.iter().position(|line| line.contains("fn oops( {")).expect("the line");
     let caret = lines[at + 1];
-    assert!(caret.trim_end().ends_with('^'), "{caret}");
+    assert!(caret.trim_start().starts_with('^'), "{caret}");
     // A good one after that is taken.
     save(&scripts, &with_keys(&mapping, "", "    \"zoom\": \"zoom\",\n"));
     assert_eq!(wait_for(&mut client, "zoom"), 2);
@@ -143,9 +147,15 @@ fn wrong(value) { value.nothing.at_all }
     // Somebody writes to them without a pause; the camera and the others do not notice.
     let mut hostile = cpro::logged_in(&gateway, "admin");
     let captured = || gateway.metric("gantry_camera_frames_captured_total", "main");
-    let end = captured() + 60.0;
-    while captured() < end {
-        let batch: Value = names.map(|name| (name.to_owned(), json!(1))).into_iter().collect::<serde_json::Map<_, _>>().into();
+    for _ in 0..40 {
+        // Another frame each time, so that nobody is above the rate of messages.
+        let before = captured();
+        gantry_tests::until("a frame", || (captured() > before).then_some(()));
+        let batch: Value = names
+            .map(|name| (name.to_owned(), json!(1)))
+            .into_iter()
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         hostile.send_all(&[batch.clone(), batch]);
         for _ in 0..2 * names.len() {
             let answer = hostile.find("an answer to each", |m| m["error"].is_string());
@@ -163,5 +173,30 @@ fn wrong(value) { value.nothing.at_all }
     assert_eq!(gateway.plugin("cpro").expect("reported")["restarts"], 0);
     // The operator is told which line it was, also where a limit ended it.
     gateway.wait_log("cpro.rhai:");
-    assert_eq!(client.get("zoom-nobody-maps").as_str(), None);
+}
+
+#[test]
+fn scripts_are_checked_without_a_gateway() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scripts = copy_of_the_scripts(folder.path());
+    let setup = Setup::with_config(&cpro::with_scripts(&scripts));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let good = setup.run(&["script", "check"]);
+    assert!(good.status.success(), "{good:?}");
+    assert!(text(&good.stdout).contains("passed"), "{good:?}");
+    let mapping = fs::read_to_string(scripts.join("mappings/cpro.rhai")).expect("the mapping");
+    // A test of its own says what became of it, and a mistake is shown where it is.
+    save(&scripts, &mapping.replace("fn to_one(value) { value + 1 }", "fn to_one(value) { value + 2 }"));
+    let failed = setup.run(&["script", "check"]);
+    assert_eq!(failed.status.code(), Some(78), "{failed:?}");
+    assert!(text(&failed.stderr).contains("main-camera"), "{failed:?}");
+    save(&scripts, &mapping.replace("fn to_one(value) { value + 1 }", "fn to_one(value) { value +* 1 }"));
+    let broken = setup.run(&["script", "check"]);
+    assert_eq!(broken.status.code(), Some(78), "{broken:?}");
+    let said = text(&broken.stderr);
+    let line = 1 + mapping.lines().position(|line| line.starts_with("fn to_one")).expect("the function");
+    assert!(said.contains(&format!("cpro.rhai:{line}:")), "{said}");
+    assert!(said.lines().any(|line| line.trim() == "^"), "{said}");
+    let docs = setup.run(&["script", "docs"]);
+    assert!(docs.status.success() && text(&docs.stdout).contains("write_with"), "{docs:?}");
 }

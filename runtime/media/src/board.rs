@@ -51,6 +51,8 @@ pub(crate) struct Offer {
 pub(crate) enum Outcome {
     Done,
     Rebuild,
+    /// The session is over; nothing was done.
+    Closed,
 }
 
 pub(crate) struct Board {
@@ -114,6 +116,12 @@ impl Offer {
         offer
     }
 
+    /// The controls that are set on the device.
+    pub(crate) fn on_device(&self) -> Vec<String> {
+        let on_device = |(_, bound): &(&String, &Bound)| matches!(bound, Bound::Device { .. });
+        self.controls.iter().filter(on_device).map(|(name, _)| name.clone()).collect()
+    }
+
     fn infos(&self) -> BTreeMap<String, ControlInfo> {
         self.controls.iter().map(|(name, bound)| (name.clone(), bound.info(name))).collect()
     }
@@ -167,25 +175,27 @@ impl Board {
         }
     }
 
-    /// Takes what a session can do, and sets on it what is wanted. Something may have been wanted after the session began
+    /// Takes what a session can do, and sets on it what is wanted, but for the controls of its device, which are the
+    /// session's to set. Something may have been wanted after the session began
     /// to open that only another session can do.
-    pub(crate) fn open(&self, offer: Offer) -> Outcome {
+    pub(crate) fn open(&self, offer: Offer, is_live: impl Fn() -> bool) -> Outcome {
         let mut outcome = Outcome::Done;
         let has_changed = {
             let mut inner = lock(&self.inner);
+            // Looked at under the lock: a session that hung is not to overrule the one that replaced it.
+            if !is_live() {
+                return Outcome::Closed;
+            }
             let before = (inner.offer.infos(), std::mem::take(&mut inner.offer.missing));
             inner.offer = offer;
             for (name, value) in &inner.desired {
                 let Some(bound) = inner.offer.controls.get(name) else { continue };
                 match self.act(name, bound, value) {
-                    Ok(Outcome::Done) => {}
                     Ok(Outcome::Rebuild) => outcome = Outcome::Rebuild,
+                    Ok(_) => {}
                     Err(error) => {
                         tracing::warn!(camera = %self.camera, control = name, %error, "a control is not as it was set");
                     }
-                }
-                if let Bound::Device { ask, .. } = bound {
-                    ask(name);
                 }
             }
             before.0 != inner.offer.infos() || before.1 != inner.offer.missing

@@ -42,12 +42,33 @@ pub(crate) fn check(dir: &Path, name: &str, camera: &Camera) -> Vec<Finding> {
             format!("{timeout:?} is outside 100ms to 1h: choose one between"),
         ));
     }
-    let source = match Source::parse(&camera.source) {
-        Ok(source) => source,
-        Err(error) => {
-            findings.push(Finding::new(at("source"), error.to_string()));
-            return findings;
+    if let Err(error) = crate::init() {
+        findings.push(Finding::new(at(""), error.to_string()));
+        return findings;
+    }
+    // Sensors run the same camera from elsewhere.
+    let sensors = camera.sensors.iter().enumerate().map(|(index, uri)| (format!("sensors[{index}]"), uri));
+    for (key, uri) in std::iter::once(("source".to_owned(), &camera.source)).chain(sensors) {
+        let found = check_source(dir, uri, camera);
+        let found = found.into_iter().map(|(own, text)| {
+            let key = if own.is_empty() { key.as_str() } else { own };
+            Finding::new(at(key), text)
+        });
+        for finding in found {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
         }
+    }
+    findings
+}
+
+/// What is wrong with one source of a camera: the key that it is about, empty for the source itself, and a sentence.
+fn check_source(dir: &Path, uri: &str, camera: &Camera) -> Vec<(&'static str, String)> {
+    let mut findings = Vec::new();
+    let source = match Source::parse(uri) {
+        Ok(source) => source,
+        Err(error) => return vec![("", error.to_string())],
     };
     if let Source::File { path, .. } = &source {
         let problem = match std::fs::File::open(path).and_then(|file| file.metadata()) {
@@ -56,21 +77,12 @@ pub(crate) fn check(dir: &Path, name: &str, camera: &Camera) -> Vec<Finding> {
             Err(error) => Some(error.to_string()),
         };
         let message = |p| format!("{}: {p}: correct the path or its permissions", path.display());
-        findings.extend(problem.map(|p| Finding::new(at("source"), message(p))));
-    }
-    if let Err(error) = crate::init() {
-        findings.push(Finding::new(at(""), error.to_string()));
-        return findings;
-    }
-    for (index, sensor) in camera.sensors.iter().enumerate() {
-        if let Err(error) = Source::parse(sensor) {
-            findings.push(Finding::new(at(&format!("sensors[{index}]")), error.to_string()));
-        }
+        findings.extend(problem.map(|p| ("", message(p))));
     }
     let texts = match texts(dir, &source, camera) {
         Ok(texts) => texts,
         Err(error) => {
-            findings.push(Finding::new(at("pipeline"), error.to_string()));
+            findings.push(("pipeline", error.to_string()));
             return findings;
         }
     };
@@ -83,10 +95,9 @@ pub(crate) fn check(dir: &Path, name: &str, camera: &Camera) -> Vec<Finding> {
         match launched {
             Ok(()) => {}
             Err(MediaError::Pipeline { file, problems }) => {
-                findings
-                    .extend(problems.iter().map(|p| Finding::new(at("pipeline"), format!("{file}: {p}"))));
+                findings.extend(problems.iter().map(|p| ("pipeline", format!("{file}: {p}"))));
             }
-            Err(error) => findings.push(Finding::new(at("pipeline"), error.to_string())),
+            Err(error) => findings.push(("pipeline", error.to_string())),
         }
     }
     findings

@@ -254,25 +254,43 @@ fn fill(template: &str, value: &Value) -> Result<String, String> {
     Ok(template.replace("{value}", &text))
 }
 
+/// The range of a property, when it is a number.
+pub(crate) fn range_of(spec: &glib::ParamSpec) -> Option<(f64, f64)> {
+    macro_rules! range {
+        ($($kind:ident),*) => {
+            None$(.or_else(|| spec.downcast_ref::<glib::$kind>().map(|s| (s.minimum() as f64, s.maximum() as f64))))*
+        };
+    }
+    range!(ParamSpecDouble, ParamSpecFloat, ParamSpecInt, ParamSpecUInt, ParamSpecInt64, ParamSpecUInt64)
+}
+
+/// A setting as a value that the property takes. Any other would end the process: GLib takes it for a fault of ours.
+pub(crate) fn property_value(spec: &glib::ParamSpec, setting: &Setting) -> Result<glib::Value, String> {
+    let name = spec.name();
+    let range = range_of(spec);
+    let text = match setting {
+        Setting::Text(text) => text.clone(),
+        Setting::Number(n) if [f64::static_type(), f32::static_type()].contains(&spec.value_type()) => {
+            n.to_string()
+        }
+        Setting::Number(n) if spec.value_type() == bool::static_type() => (*n >= 0.5).to_string(),
+        Setting::Number(n) => (n.round() as i64).to_string(),
+    };
+    if let Some((low, high)) = range
+        && !text.parse().is_ok_and(|n: f64| (low..=high).contains(&n))
+    {
+        return Err(format!("`{name}` goes from {low} to {high} and cannot be `{text}`"));
+    }
+    glib::Value::deserialize_with_pspec(&text, spec).map_err(|_| format!("`{name}` does not take `{text}`"))
+}
+
 /// Sets a property, whatever its type.
 pub(crate) fn write(element: &gst::Element, property: &str, setting: &Setting) -> Result<(), String> {
     let spec = element
         .find_property(property)
         .filter(|spec| spec.flags().contains(glib::ParamFlags::WRITABLE))
         .ok_or_else(|| format!("`{property}` of {} cannot be written", element.name()))?;
-    let text = match setting {
-        Setting::Text(text) => text.clone(),
-        Setting::Number(n)
-            if spec.value_type() == f64::static_type() || spec.value_type() == f32::static_type() =>
-        {
-            n.to_string()
-        }
-        Setting::Number(n) if spec.value_type() == bool::static_type() => (*n >= 0.5).to_string(),
-        Setting::Number(n) => (n.round() as i64).to_string(),
-    };
-    let value = glib::Value::deserialize_with_pspec(&text, &spec)
-        .map_err(|_| format!("`{property}` of {} does not take `{text}`", element.name()))?;
-    element.set_property_from_value(property, &value);
+    element.set_property_from_value(property, &property_value(&spec, setting)?);
     Ok(())
 }
 

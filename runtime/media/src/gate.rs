@@ -19,11 +19,15 @@ pub(crate) struct Gate {
     shared: Arc<Shared>,
 }
 
+/// Told that the demand has changed. Must not block.
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
     open: AtomicBool,
     max_millihertz: AtomicU32,
     pace: Mutex<Pace>,
+    wake: Mutex<Option<Wake>>,
 }
 
 /// One stream's frames on their way through the gates of a session.
@@ -41,6 +45,11 @@ impl Gate {
         let follower = shared.clone();
         stream.on_demand(Some(Box::new(move |demand| follower.follow(demand))));
         Self { stream, shared }
+    }
+
+    /// Names who is told when the demand changes: a source that rests without it.
+    pub(crate) fn on_change(&self, wake: Wake) {
+        *lock(&self.shared.wake) = Some(wake);
     }
 
     /// The way of this stream's frames through a session.
@@ -97,6 +106,9 @@ impl Shared {
             *lock(&self.pace) = Pace::default();
         }
         self.open.store(open, Ordering::Release);
+        if let Some(wake) = lock(&self.wake).as_ref() {
+            wake();
+        }
     }
 }
 

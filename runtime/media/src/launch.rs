@@ -1,7 +1,7 @@
 //! From a pipeline file to GStreamer elements: placeholders, parsing, and everything that can be wrong without opening
 //! the camera.
 
-use crate::control::{Control, Setting};
+use crate::control::{self, Control, Setting};
 use crate::packages::advice_for_element;
 use crate::pipeline_file::PipelineFile;
 use crate::{Source, redact, suggest};
@@ -96,7 +96,8 @@ fn check_elements(file: &PipelineFile, source: &Source, pipeline: &gst::Pipeline
         && !element.is::<crate::mix::Mix>()
     {
         let mix = crate::mix::NAME;
-        problems.push(format!("pipeline: element `{SOURCE}` is no {mix}: `mix:` needs `{mix} name={SOURCE}`"));
+        problems
+            .push(format!("pipeline: element `{SOURCE}` is no {mix}: `mix:` needs `{mix} name={SOURCE}`"));
     }
     if matches!(source, Source::Demo { .. })
         && let Some(element) = find("pipeline", SOURCE, &mut problems)
@@ -119,50 +120,27 @@ fn check_control(name: &str, control: &Control, property: &str, element: &gst::E
     if !spec.flags().contains(gst::glib::ParamFlags::WRITABLE) {
         return Some(format!("{key}: `{property}` of {kind} cannot be written: name another"));
     }
+    let is_choice = spec.is::<gst::glib::ParamSpecBoolean>() || spec.is::<gst::glib::ParamSpecEnum>();
     if let Some(template) = &control.text {
         // Any value will do to see whether the text is one that the property understands.
         let text =
             ["{width}", "{height}", "{value}"].iter().fold(template.clone(), |t, f| t.replace(f, "16"));
-        return refusal(spec, &text)
-            .map(|text| format!("controls.{name}.text: {kind} does not take `{text}`: correct it"));
-    }
-    if !control.values.is_empty() {
-        let mut settings =
-            control.values.keys().map(|k| control.setting(&serde_json::Value::String(k.clone())));
-        return settings
-            .find_map(|setting| match setting {
-                Ok(Setting::Text(text)) => refusal(spec, &text),
-                _ => None,
-            })
-            .map(|text| format!("controls.{name}.values: {kind} does not take `{text}`: correct it"));
-    }
-    let range = |low: f64, high: f64| {
+        let value = control::property_value(spec, &Setting::Text(text));
+        value.err().map(|reason| format!("controls.{name}.text: {kind}: {reason}: correct it"))
+    } else if !control.values.is_empty() {
+        let settings = control.values.keys().filter_map(|k| control.setting(&k.as_str().into()).ok());
+        let reason = settings.filter_map(|s| control::property_value(spec, &s).err()).next();
+        reason.map(|reason| format!("controls.{name}.values: {kind}: {reason}: correct it"))
+    } else if let Some((low, high)) = control::range_of(spec) {
         let inside = control.to.iter().all(|v| (low..=high).contains(v));
         (!inside).then(|| {
-            format!("controls.{name}.to: `{}` of {kind} goes from {low} to {high}: stay in it", spec.name())
+            format!("controls.{name}.to: `{property}` of {kind} goes from {low} to {high}: stay in it")
         })
-    };
-    use gst::glib::{
-        ParamSpecBoolean, ParamSpecDouble, ParamSpecEnum, ParamSpecFloat, ParamSpecInt, ParamSpecUInt,
-    };
-    if let Some(spec) = spec.downcast_ref::<ParamSpecDouble>() {
-        range(spec.minimum(), spec.maximum())
-    } else if let Some(spec) = spec.downcast_ref::<ParamSpecFloat>() {
-        range(spec.minimum().into(), spec.maximum().into())
-    } else if let Some(spec) = spec.downcast_ref::<ParamSpecInt>() {
-        range(spec.minimum().into(), spec.maximum().into())
-    } else if let Some(spec) = spec.downcast_ref::<ParamSpecUInt>() {
-        range(spec.minimum().into(), spec.maximum().into())
-    } else if spec.is::<ParamSpecBoolean>() || spec.is::<ParamSpecEnum>() {
-        None
     } else {
-        Some(format!("{key}: `{property}` of {kind} is no number, switch or choice: give `text` or `values`"))
+        (!is_choice).then(|| {
+            format!("{key}: `{property}` of {kind} is no number, switch or choice: give `text` or `values`")
+        })
     }
-}
-
-/// The text, when it is none of a property's values.
-fn refusal(spec: &gst::glib::ParamSpec, text: &str) -> Option<String> {
-    gst::glib::Value::deserialize_with_pspec(text, spec).is_err().then(|| text.to_owned())
 }
 
 /// Where the frames of an element can be seen: behind it if it has one output, else before it.
@@ -314,6 +292,39 @@ mod tests {
             ["did you mean `captured`", "did you mean `outs`", "did you mean `brightness`", "from 0 to 2"]
         {
             assert!(message.contains(says), "{says}: {message}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_property_does_not_take_are_found_before_the_camera_opens() {
+        let control = |control: &str| {
+            let mut file = file(
+                "videotestsrc ! jpegenc name=encoder ! capsfilter name=size ! identity name=capture ! appsink name=out",
+            );
+            file.controls.insert("it".into(), toml::from_str(control).expect(control));
+            gst::init().expect("GStreamer");
+            launch(&file, &Source::Test, &config::Camera::default()).map(drop).map_err(|e| e.join("\n"))
+        };
+        for good in [
+            "element = 'encoder'\nproperty = 'quality'\nvalues = { low = 10, high = '90' }",
+            "element = 'encoder'\nproperty = 'idct-method'\nvalues = { fast = 'ifast', slow = 0 }",
+            "element = 'encoder'\nproperty = 'quality'\ntext = '{value}'",
+            "element = 'size'\nproperty = 'caps'\ntext = 'image/jpeg,width={width}'",
+        ] {
+            control(good).expect(good);
+        }
+        for (bad, says) in [
+            ("element = 'encoder'\nproperty = 'quality'\nvalues = { low = 10, high = 900 }", "from 0 to 100"),
+            ("element = 'encoder'\nproperty = 'idct-method'\nvalues = { fast = 'nofast' }", "`nofast`"),
+            ("element = 'encoder'\nproperty = 'quality'\ntext = 'about {value}'", "about 16"),
+            (
+                "element = 'size'\nproperty = 'caps'\ntext = 'image/jpeg,width=(bits){width}'",
+                "controls.it.text",
+            ),
+            ("element = 'size'\nproperty = 'caps'", "give `text` or `values`"),
+        ] {
+            let problem = control(bad).expect_err(bad);
+            assert!(problem.contains(says), "{problem}");
         }
     }
 

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod binding;
 mod board;
 mod camera;
 mod cameras;
@@ -53,9 +54,8 @@ pub use status::{CameraState, CameraStatus};
 fn init() -> Result<(), MediaError> {
     static TONE: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
     gstreamer::init().map_err(|e| MediaError::Init(e.to_string()))?;
-    let registered = TONE.get_or_init(|| {
-        tone::register().and_then(|()| mix::register()).map_err(|e| e.to_string())
-    });
+    let registered =
+        TONE.get_or_init(|| tone::register().and_then(|()| mix::register()).map_err(|e| e.to_string()));
     registered.clone().map_err(MediaError::Init)
 }
 

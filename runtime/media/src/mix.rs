@@ -7,6 +7,7 @@
 
 mod element;
 pub(crate) mod layout;
+mod times;
 
 pub(crate) use element::{Mix, NAME, register};
 
@@ -21,14 +22,15 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
-use layout::{Fresh, Place, Pip};
+use layout::{Fresh, Pip, Place};
 use serde_json::json;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use times::Times;
 
-/// How often is looked whether somebody watches, and whether the cameras are there.
-const LOOK: Duration = Duration::from_millis(50);
+/// A mix that nobody watches looks around this often, and whenever something changes.
+const LOOK: Duration = Duration::from_millis(500);
 /// With this many pictures waiting for the compositor, the next one is left out.
 const MAX_WAITING: u64 = 2;
 /// The side of the picture that stands for a camera that is not shown.
@@ -46,7 +48,9 @@ pub(crate) fn check(cameras: &BTreeMap<String, Camera>) -> Vec<Finding> {
                     crate::suggest(&other, cameras.keys().filter(|n| *n != name).map(String::as_str))
                 ),
                 Some(_) if other == *name => format!("`{name}` would show itself: name other cameras"),
-                Some(other_camera) if matches!(Source::parse(&other_camera.source), Ok(Source::Mix { .. })) => {
+                Some(other_camera)
+                    if matches!(Source::parse(&other_camera.source), Ok(Source::Mix { .. })) =>
+                {
                     format!("`{other}` is a mix itself: name the cameras that it shows")
                 }
                 Some(_) => continue,
@@ -62,7 +66,9 @@ pub(crate) fn narrow(file: &mut PipelineFile, source: &Source) {
     let Source::Mix { cameras } = source else { return };
     let highest = cameras.len().saturating_sub(1) as f64;
     for control in file.controls.values_mut() {
-        if control.element.as_deref() == Some(crate::launch::SOURCE) && control.property.as_deref() == Some("main") {
+        if control.element.as_deref() == Some(crate::launch::SOURCE)
+            && control.property.as_deref() == Some("main")
+        {
             (control.from, control.to) = ([0.0, highest], [0.0, highest]);
         }
     }
@@ -86,8 +92,13 @@ pub(crate) fn attach(parts: Parts<'_>) -> Result<(), String> {
     let Parts { pipeline, cameras, camera, name, hub, state, gates, tap, report } = parts;
     let source = pipeline.by_name(crate::launch::SOURCE).and_then(|e| e.downcast::<Mix>().ok());
     let source = source.ok_or_else(|| format!("`mix:` needs `{NAME} name=source`"))?;
-    let compositor = source.compositor().ok_or("there is no compositor: install gstreamer1.0-plugins-base")?;
+    let compositor =
+        source.compositor().ok_or("there is no compositor: install gstreamer1.0-plugins-base")?;
     let black = black()?;
+    let slots = Arc::new(Slots {
+        newest: Mutex::new(Newest { slots: vec![Slot::default(); cameras.len()], count: 0 }),
+        ready: Condvar::new(),
+    });
     let mut inputs = Vec::new();
     for camera in cameras {
         let appsrc = gst_app::AppSrc::builder().format(gst::Format::Time).is_live(false).build();
@@ -98,8 +109,20 @@ pub(crate) fn attach(parts: Parts<'_>) -> Result<(), String> {
         let out = appsrc.static_pad("src").ok_or("appsrc has no output")?;
         out.link(&pad).map_err(|e| e.to_string())?;
         let key = format!("cameras/{camera}/connected");
+        let wake = slots.clone();
+        let connection = state.watch(&key, Arc::new(move |_| wake.wake())).map_err(|e| e.to_string())?;
         let stream = hub.stream(&format!("{camera}/raw"));
-        inputs.push(Input { key, stream, appsrc, pad, watch: None, size: None, place: None, is_known: false });
+        inputs.push(Input {
+            key,
+            _connection: connection,
+            stream,
+            appsrc,
+            pad,
+            watch: None,
+            size: None,
+            place: None,
+            is_known: false,
+        });
     }
     let times = Arc::<Times>::default();
     let out = compositor.static_pad("src").ok_or("the compositor has no output")?;
@@ -107,11 +130,9 @@ pub(crate) fn attach(parts: Parts<'_>) -> Result<(), String> {
     let feeder = Feeder {
         source,
         inputs,
-        slots: Arc::new(Slots {
-            newest: Mutex::new(Newest { slots: vec![Slot::default(); cameras.len()], count: 0 }),
-            ready: Condvar::new(),
-        }),
+        slots,
         seen: 0,
+        look: LOOK.min(camera.stall_timeout / 4),
         size: (camera.width, camera.height),
         fps: camera.fps.max(1),
         black,
@@ -124,7 +145,9 @@ pub(crate) fn attach(parts: Parts<'_>) -> Result<(), String> {
         report,
     };
     let thread = std::thread::Builder::new().name(format!("mix:{name}"));
-    thread.spawn(move || feeder.run()).map_err(|e| format!("cannot start a thread: {e}: raise the limit of tasks"))?;
+    thread
+        .spawn(move || feeder.run())
+        .map_err(|e| format!("cannot start a thread: {e}: raise the limit of tasks"))?;
     Ok(())
 }
 
@@ -141,6 +164,7 @@ fn black() -> Result<(gst::Caps, Bytes), String> {
 struct Input {
     /// Where the state says whether it is there.
     key: String,
+    _connection: gantry_core::state::Watch,
     stream: Arc<gantry_core::frames::Stream>,
     appsrc: gst_app::AppSrc,
     pad: gst::Pad,
@@ -160,8 +184,16 @@ struct Slots {
 
 struct Newest {
     slots: Vec<Slot>,
-    /// Counts the frames that came, so that none comes unnoticed between looking and waiting.
+    /// Counts the frames that came, and what else is to be seen to, so that nothing comes unnoticed between looking and waiting.
     count: u64,
+}
+
+impl Slots {
+    /// Makes the feeder look around.
+    fn wake(&self) {
+        lock(&self.newest).count += 1;
+        self.ready.notify_one();
+    }
 }
 
 #[derive(Clone, Default)]
@@ -170,44 +202,14 @@ struct Slot {
     is_fresh: bool,
 }
 
-/// When the frames in the compositor were captured, by their number. It counts its pictures from 0, without gaps, which is
-/// what it needs; behind it they have their own times again.
-#[derive(Default)]
-struct Times(Mutex<VecDeque<(u64, u64)>>);
-
-impl Times {
-    fn push(&self, number: u64, captured_ns: u64) {
-        let mut times = lock(&self.0);
-        if times.len() == 64 {
-            times.pop_front();
-        }
-        times.push_back((number, captured_ns));
-    }
-
-    fn attach(self: &Arc<Self>, pad: &gst::Pad, compositor: &gst::Element, fps: u64) {
-        let (times, compositor) = (self.clone(), compositor.downgrade());
-        let last = Mutex::new(0);
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let base = compositor.upgrade().and_then(|c| c.base_time()).map_or(0, gst::ClockTime::nseconds);
-            let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return gst::PadProbeReturn::Ok };
-            let number = buffer.pts().map_or(0, |pts| (pts.nseconds() * fps + 500_000_000) / 1_000_000_000);
-            let known = lock(&times.0).iter().find(|(n, _)| *n == number).map(|(_, ns)| *ns);
-            let mut last = lock(&last);
-            // Two pictures never have one time: by it they are told apart.
-            *last = known.unwrap_or_else(monotonic_ns).saturating_sub(base).max(*last + 1);
-            let buffer = buffer.make_mut();
-            buffer.set_pts(gst::ClockTime::from_nseconds(*last));
-            gst::PadProbeReturn::Ok
-        });
-    }
-}
-
 struct Feeder {
     source: Mix,
     inputs: Vec<Input>,
     slots: Arc<Slots>,
     /// The count of frames when they were last looked at.
     seen: u64,
+    /// How often the watchdog must hear of a mix that nobody watches.
+    look: Duration,
     size: (u32, u32),
     fps: u32,
     black: (gst::Caps, Bytes),
@@ -225,7 +227,11 @@ struct Feeder {
 impl Feeder {
     fn run(mut self) {
         let mut is_told = false;
+        let mut gates_seen = 0;
         while self.tap.is_live() {
+            // What changes from here on is not slept through.
+            self.seen = lock(&self.slots.newest).count;
+            gates_seen = self.listen(gates_seen);
             let connected: Vec<bool> = self.inputs.iter().map(|input| self.is_connected(input)).collect();
             let is_there = connected.contains(&true);
             if is_there {
@@ -241,7 +247,8 @@ impl Feeder {
             self.place(is_watched, main, pip);
             if !is_watched {
                 self.last = None;
-                self.wait(LOOK);
+                // Before the gates are made, nothing tells of demand.
+                self.wait(if gates_seen == 0 { Duration::from_millis(10) } else { self.look });
                 continue;
             }
             let now = Instant::now();
@@ -249,7 +256,7 @@ impl Feeder {
             let interval = Duration::from_secs(1) / self.fps;
             let due = layout::due(self.fresh(main), now.saturating_duration_since(since), is_first, interval);
             if !due.is_zero() {
-                self.wait(due.min(LOOK));
+                self.wait(due);
             } else if self.inputs.iter().any(|i| i.appsrc.current_level_buffers() >= MAX_WAITING) {
                 self.wait(interval / 4);
             } else {
@@ -259,6 +266,18 @@ impl Feeder {
                 }
             }
         }
+    }
+
+    /// Hears of demand for the mix's streams, whose gates may be made after this thread has begun.
+    fn listen(&self, before: usize) -> usize {
+        let gates = lock(&self.gates);
+        if gates.len() != before {
+            for gate in gates.values() {
+                let slots = self.slots.clone();
+                gate.on_change(Arc::new(move || slots.wake()));
+            }
+        }
+        gates.len()
     }
 
     fn is_connected(&self, input: &Input) -> bool {
@@ -272,9 +291,8 @@ impl Feeder {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn fresh(&mut self, main: usize) -> Fresh {
+    fn fresh(&self, main: usize) -> Fresh {
         let newest = lock(&self.slots.newest);
-        self.seen = newest.count;
         let main = newest.slots.get(main).is_some_and(|slot| slot.is_fresh);
         Fresh { main, any: newest.slots.iter().any(|slot| slot.is_fresh) }
     }
@@ -311,7 +329,9 @@ impl Feeder {
             .collect();
         let captured = frames.get(main).and_then(|(frame, is_fresh)| frame.as_ref().filter(|_| *is_fresh));
         self.times.push(self.number, captured.map_or_else(monotonic_ns, |f| f.captured_monotonic_ns));
-        let at = |n: u64| gst::ClockTime::from_nseconds((n * 1_000_000_000 + u64::from(self.fps) / 2) / u64::from(self.fps));
+        let at = |n: u64| {
+            gst::ClockTime::from_nseconds((n * 1_000_000_000 + u64::from(self.fps) / 2) / u64::from(self.fps))
+        };
         let (start, end) = (at(self.number), at(self.number + 1));
         self.number += 1;
         for ((input, (frame, _)), is_connected) in self.inputs.iter_mut().zip(frames).zip(connected) {

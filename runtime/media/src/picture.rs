@@ -27,7 +27,8 @@ pub(crate) fn raw(frame: &Frame) -> Result<(gst_video::VideoInfo, Bytes), String
         Format::Gray8 { stride } => (gst_video::VideoFormat::Gray8, vec![(0, stride as usize, height)]),
         Format::I420 { stride } => {
             let (luma, half, rows) = (stride as usize * height, stride as usize / 2, height.div_ceil(2));
-            let planes = vec![(0, stride as usize, height), (luma, half, rows), (luma + half * rows, half, rows)];
+            let planes =
+                vec![(0, stride as usize, height), (luma, half, rows), (luma + half * rows, half, rows)];
             (gst_video::VideoFormat::I420, planes)
         }
     };
@@ -88,7 +89,11 @@ mod tests {
         for (plane, (width, rows)) in [(18, 6), (9, 3), (9, 3)].into_iter().enumerate() {
             for row in 0..rows {
                 let from = info.offset()[plane] + row * info.stride()[plane] as usize;
-                assert_eq!(made[from..from + width], vec![plane as u8 + 1; width], "plane {plane}, row {row}");
+                assert_eq!(
+                    made[from..from + width],
+                    vec![plane as u8 + 1; width],
+                    "plane {plane}, row {row}"
+                );
             }
         }
         assert!(raw(&frame(18, 6, 18, vec![0; 50])).is_err());

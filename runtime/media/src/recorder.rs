@@ -4,6 +4,7 @@
 //! that is rebuilt does not end its recording, and a picture that viewers get is not encoded a second time.
 
 mod clip;
+mod ebml;
 pub(crate) mod folder;
 mod h264;
 mod matroska;

@@ -1,14 +1,14 @@
 //! One life of a pipeline, from building it to NULL, on a thread of its own: whatever hangs in a driver or a network
 //! hangs there, and the camera's supervisor goes on.
 
-use crate::board::{self, Board, Bound, Offer, Outcome};
+use crate::board::{self, Board, Outcome};
 use crate::demo::feed;
 use crate::figures::with_advice;
 use crate::gate::Gate;
 use crate::messages::{error_text, missing_plugin};
 use crate::source::hide;
 use crate::tap::Tap;
-use crate::{MediaError, PipelineFile, Source, check, control, launch, lock, mix, streams, v4l2};
+use crate::{MediaError, PipelineFile, Source, binding, check, launch, lock, mix, streams, v4l2};
 use gantry_core::{config, frames};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -143,14 +143,14 @@ struct Worker {
 impl Worker {
     fn run(self, commands: &Receiver<Command>) {
         let _farewell = Farewell(self.report.clone());
-        let mut running = match self.build() {
+        let running = match self.build() {
             Ok(running) => Some(running),
             Err(message) => {
                 self.fail(&message);
                 None
             }
         };
-        if let Some(running) = &mut running
+        if let Some(running) = &running
             && self.bind(running)
         {
             self.start(running);
@@ -245,7 +245,7 @@ impl Worker {
         tap.attach(&pad, move || report(Event::FirstFrame));
         let primed = file.preroll.then(|| self.prime(&capture)).transpose()?;
         streams::attach(&plan.name, &file, &pipeline, &tap, &plan.hub, &plan.gates, &self.report)?;
-        let running = Running { pipeline, source, primed, file, label, camera, tap, device: None };
+        let running = Running { pipeline, source, primed, file, label, camera, tap };
         self.listen(&running);
         Ok(running)
     }
@@ -268,86 +268,41 @@ impl Worker {
             let choice = v4l2::choose(device, &camera).map_err(|e| with_advice(&e, source))?;
             files.retain(|(name, ..)| *name == choice);
         }
-        let (_, mut file, label) = files.into_iter().next().ok_or("there is no pipeline file for this source")?;
+        let (_, mut file, label) =
+            files.into_iter().next().ok_or("there is no pipeline file for this source")?;
         mix::narrow(&mut file, source);
         Ok((file, label, camera))
     }
 
     /// Finds out what this session can do, and sets what is wanted of it. False when it cannot go on.
-    fn bind(&self, running: &mut Running) -> bool {
-        let plan = &self.plan;
-        let mut sizes = Vec::new();
-        if let (Source::V4l2 { .. }, Some(element)) =
-            (&running.source, running.pipeline.by_name(launch::SOURCE))
+    fn bind(&self, running: &Running) -> bool {
+        // Only a device that is open tells what it can do.
+        if matches!(running.source, Source::V4l2 { .. })
+            && running.pipeline.set_state(gst::State::Ready).is_err()
         {
-            // Only a device that is open tells what it can do.
-            if running.pipeline.set_state(gst::State::Ready).is_err() {
-                self.refused(running);
-                return false;
-            }
-            running.device = v4l2::Device::of(&element);
-            let media =
-                if running.file.pipeline.contains("image/jpeg") { "image/jpeg" } else { "video/x-raw" };
-            sizes = element.static_pad("src").map(|pad| v4l2::sizes(&pad, media)).unwrap_or_default();
-        }
-        let mut offer =
-            Offer::of_session(&running.file, &running.source, &running.tap, &running.camera, sizes);
-        offer.file = running.label.clone();
-        for (name, control) in &running.file.controls {
-            let on_device = control.v4l2.as_ref().and_then(|c| running.device.as_ref()?.range(&c.name));
-            let element = control.element.as_ref().and_then(|e| running.pipeline.by_name(e));
-            let control = control.clone();
-            let bound = match (on_device, element, &control.v4l2) {
-                (Some(range), ..) => Bound::Device { control, range: Some(range), ask: self.ask() },
-                (None, Some(_), _) if running.device.is_some() && control.is_of(launch::SOURCE) => {
-                    Bound::Device { control, range: None, ask: self.ask() }
-                }
-                (None, Some(element), _) => Bound::Element { element: element.downgrade(), control },
-                (None, None, wanted) => {
-                    let wanted = wanted.as_ref().map_or("", |c| c.name.as_str());
-                    let has = running.device.as_ref().map_or_else(|| "none".into(), v4l2::Device::names);
-                    let why = format!(
-                        "the device has no `{wanted}` (it has: {has}): use a pipeline file that does it"
-                    );
-                    offer.missing.insert(name.clone(), why);
-                    continue;
-                }
-            };
-            offer.controls.insert(name.clone(), bound);
-        }
-        if self.closed.load(Ordering::Acquire) {
+            self.refused(running);
             return false;
         }
-        if plan.board.open(offer) == Outcome::Rebuild {
-            (self.report)(Event::Outdated);
+        let commands = self.commands.clone();
+        let ask: board::Ask = Arc::new(move |control| _ = commands.send(Command::Adjust(control.to_owned())));
+        let offer = binding::offer(running, &ask);
+        let on_device = offer.on_device();
+        match self.plan.board.open(offer, || !self.closed.load(Ordering::Acquire)) {
+            Outcome::Closed => return false,
+            Outcome::Rebuild => (self.report)(Event::Outdated),
+            Outcome::Done => {}
+        }
+        for control in on_device {
+            self.adjust(running, &control);
         }
         true
     }
 
-    fn ask(&self) -> board::Ask {
-        let commands = self.commands.clone();
-        Arc::new(move |control| _ = commands.send(Command::Adjust(control.to_owned())))
-    }
-
-    /// Sets a control of the device to what is wanted of it now.
-    fn adjust(&self, running: &Running, name: &str) {
-        let (Some(control), Some(value)) = (running.file.controls.get(name), self.plan.board.desired(name)) else {
-            return;
-        };
-        let on_device = control.v4l2.as_ref().zip(running.device.as_ref());
-        let on_device = on_device.and_then(|(c, device)| Some((c, device, device.range(&c.name)?)));
-        let done = match (on_device, running.pipeline.by_name(launch::SOURCE), &control.property) {
-            (Some((on_device, device, range)), ..) => control.device_value(range, &value).map(|value| {
-                tracing::debug!(camera = %self.plan.name, control = on_device.name, value, "told the device");
-                device.set(&on_device.name, value);
-            }),
-            (None, Some(element), Some(property)) => {
-                control.setting(&value).and_then(|setting| control::write(&element, property, &setting))
-            }
-            _ => Ok(()),
-        };
-        if let Err(reason) = done {
-            tracing::warn!(camera = %self.plan.name, control = name, reason, "a control of the device is not set");
+    /// Sets a control of the device to what is wanted of it now. Blocks on the driver.
+    fn adjust(&self, running: &Running, control: &str) {
+        let Some(value) = self.plan.board.desired(control) else { return };
+        if let Err(reason) = binding::adjust(running, control, &value) {
+            tracing::warn!(camera = %self.plan.name, control, reason, "a control of the device is not set");
         }
     }
 
@@ -439,17 +394,15 @@ impl Worker {
 }
 
 /// A pipeline that was built.
-struct Running {
-    pipeline: gst::Pipeline,
-    source: Source,
+pub(crate) struct Running {
+    pub(crate) pipeline: gst::Pipeline,
+    pub(crate) source: Source,
     /// For pipelines that wait for their first frame before time begins: whether it is there.
-    primed: Option<Arc<AtomicBool>>,
-    file: PipelineFile,
+    pub(crate) primed: Option<Arc<AtomicBool>>,
+    pub(crate) file: PipelineFile,
     /// What the file is called.
-    label: String,
+    pub(crate) label: String,
     /// The camera's section, with what is wanted of it.
-    camera: config::Camera,
-    tap: Arc<Tap>,
-    /// The controls of the device, when it is a V4L2 one.
-    device: Option<v4l2::Device>,
+    pub(crate) camera: config::Camera,
+    pub(crate) tap: Arc<Tap>,
 }

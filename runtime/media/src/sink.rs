@@ -140,7 +140,9 @@ impl Padding {
         let (width, height) = ((picture.width as usize).next_multiple_of(2), picture.height as usize);
         let mut out = Vec::with_capacity(width * height + width * height.next_multiple_of(2) / 2);
         for (plane, (width, height)) in
-            [(width, height), (width / 2, height.div_ceil(2)), (width / 2, height.div_ceil(2))].into_iter().enumerate()
+            [(width, height), (width / 2, height.div_ceil(2)), (width / 2, height.div_ceil(2))]
+                .into_iter()
+                .enumerate()
         {
             for y in 0..height {
                 let from = self.offsets[plane] + y * self.strides[plane];
@@ -240,7 +242,8 @@ mod tests {
             let info = gst_video::VideoInfo::from_caps(&caps).expect("info");
             let mut data = vec![255; info.size()];
             let stride = width.next_multiple_of(2) as usize;
-            let planes = [(stride, height), (stride / 2, height.div_ceil(2)), (stride / 2, height.div_ceil(2))];
+            let planes =
+                [(stride, height), (stride / 2, height.div_ceil(2)), (stride / 2, height.div_ceil(2))];
             for (n, (width, height)) in planes.into_iter().enumerate() {
                 for y in 0..height as usize {
                     let from = info.offset()[n] + y * info.stride()[n] as usize;

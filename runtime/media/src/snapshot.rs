@@ -1,8 +1,8 @@
 //! Snapshots: one picture in full quality, in a file with the time in its name.
 
-use crate::{lock, picture};
 use crate::recorder::Removed;
 use crate::recorder::folder::{self, Folder, FreeSpace, Limits, megabytes};
+use crate::{lock, picture};
 use bytes::Bytes;
 use gantry_core::config;
 use gantry_core::frames::{Format, Frame, Hub, Watch};

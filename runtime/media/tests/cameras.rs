@@ -224,6 +224,13 @@ fn check_finds_everything_without_opening_the_camera() {
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
+    let sensors = vec!["demo:".into(), "demmo:".into(), "file:///no/such/sensor.mp4".into()];
+    let text = says("main", &config::Camera { sensors, ..demo() });
+    for expected in
+        ["cameras.main.sensors[1]: unknown source", "cameras.main.sensors[2]: /no/such/sensor.mp4"]
+    {
+        assert!(text.contains(expected) && text.lines().count() == 2, "{expected}\n{text}");
+    }
     let gone = says("main", &camera("file:///no/such/file.mp4"));
     assert!(gone.contains("cameras.main.source: /no/such/file.mp4"), "{gone}");
     let none = says("main", &config::Camera { pipeline: Some("nowhere.toml".into()), ..demo() });

@@ -148,3 +148,24 @@ fn the_first_frame_has_longer_than_the_stall_timeout() {
     connected.until(&json!(true));
     assert_eq!(rig.status("main").restarts, 0);
 }
+
+#[test]
+fn a_control_is_set_at_once_though_the_pipeline_hangs() {
+    let rig = Rig::new();
+    // Behind `capture` nothing moves for an hour, and the session cannot be closed.
+    let text = "videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=48 ! identity name=capture \
+                ! identity sleep-time=3600000000 ! videobalance name=balance ! jpegenc name=gate ! appsink name=jpeg";
+    let name = rig.pipeline("hanging", text);
+    let path = rig.path("pipelines").join("hanging.toml");
+    let control = "[controls.brightness]\nelement = 'balance'\nproperty = 'brightness'\nto = [-1.0, 1.0]\n";
+    std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + control).unwrap();
+    let connected = rig.follow("cameras/main/connected");
+    rig.run(&[("main", config::Camera { pipeline: Some(name), ..camera("test:") })]);
+    for value in [true, false, true] {
+        connected.until(&json!(value));
+        // That these return is the test.
+        rig.cameras.set("main", "brightness", &json!(10)).unwrap();
+        rig.cameras.set("main", "fps", &json!(20)).unwrap();
+    }
+    rig.cameras.shutdown(Instant::now() + Duration::from_secs(1));
+}

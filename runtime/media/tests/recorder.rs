@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use support::film::{Film, jpeg_with_number, number_of};
+use support::{Rig, camera, demo};
 
 /// Longer than anything takes on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -245,6 +246,38 @@ fn pictures_of_another_size_go_into_another_file() {
     let (second, closed) = (desk.started(), desk.closed());
     assert_eq!((closed.file, closed.why, closed.frames), (second.clone(), ClosedWhy::Stopped, 10));
     assert_eq!([Film::read(&first).size, Film::read(&second).size], [(64, 48), (96, 64)]);
+}
+
+#[test]
+fn a_camera_that_is_built_anew_goes_on_in_the_same_file() {
+    let rig = Rig::new();
+    let frames = rig.watch("main/jpeg", 0);
+    let connected = rig.follow("cameras/main/connected");
+    let (sender, events) = channel();
+    let sender = Mutex::new(sender);
+    let recorder = Recorder::new(
+        rig.runtime.frames.clone(),
+        rig.path("recordings"),
+        config::Recording { min_free_bytes: 0, ..config::Recording::default() },
+        Arc::new(move |event| _ = sender.lock().unwrap().send(event)),
+    );
+    recorder.start("main").unwrap();
+    rig.run(&[("main", demo())]);
+    frames.take(20);
+    connected.until(&serde_json::json!(true));
+    rig.run(&[("main", camera("demo:?seed=2"))]);
+    connected.until(&serde_json::json!(true));
+    frames.received_so_far();
+    let first = frames.next().sequence;
+    frames.until(|f| f.sequence > first + 20);
+    recorder.stop("main");
+    let seen: Vec<_> = (0..2).map(|_| events.recv_timeout(LIMIT).unwrap()).collect();
+    let [RecordEvent::Started { file, .. }, RecordEvent::Closed(closed)] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!((&closed.file, &closed.why), (file, &ClosedWhy::Stopped));
+    assert!(closed.frames >= 40, "{closed:?}");
+    assert_eq!(Film::decoded(file), closed.frames);
 }
 
 #[test]

@@ -185,7 +185,10 @@ fn a_camera_with_controls_of_its_own_is_told_and_what_it_lacks_is_named() {
     set("whiteBalance", json!("manual")).unwrap();
     assert_eq!(told(3), ["brightness=32", "gain=255", "white_balance_automatic=0"]);
     for (control, says) in [
-        ("sharpness", "the device has no `sharpness` (it has: brightness, contrast, gain, white_balance_automatic)"),
+        (
+            "sharpness",
+            "the device has no `sharpness` (it has: brightness, contrast, gain, white_balance_automatic)",
+        ),
         ("noiseSuppression", "binds nothing to it"),
         ("pictureQuality", "binds nothing to it"),
     ] {

@@ -228,7 +228,7 @@ impl Consumer {
         lock(&self.position).given.clear();
     }
 
-    /// What is not acknowledged, given or not. Takes time that grows with the backlog (about 0.1 s per million records).
+    /// What is not acknowledged, given or not. Takes time that grows with the backlog.
     pub fn waiting(&self) -> Result<Waiting, StoreError> {
         let acked = lock(&self.position).acked;
         let (count, stored) = self.reader().read(|db| Ok(backlog(db, acked, &self.collections)?))?;

@@ -13,8 +13,9 @@
 //! One thread owns the connection that writes; readers have connections of their own and never wait for it.
 //!
 //! **Why a group ends in `syncfs`.** A group of eight pictures of 150 KB costs 17 flushes of the disk when each file and
-//! each folder is synced by itself, 5 or 6 when that happens in parallel, and 2 with one `syncfs` for all files and one
-//! `fsync` for the database (counted in `/proc/diskstats`; `cargo run -p gantry-store --example ingest` shows the rate).
+//! each folder is synced by itself, 5 to 11 when that happens in parallel, and 2 with one `syncfs` for all files and one
+//! `fsync` for the database (counted on ext4 in `/proc/diskstats`; `cargo run -p gantry-store --example ingest` shows them
+//! with the rate).
 //! Pack files need as few, and less writing, but lose what plain files give: deleting, finding orphans and rescuing
 //! pictures without the database. Blobs inside SQLite are written twice. `syncfs` also waits for what others wrote to that
 //! file system, so that a group with one new file, and any group while much waits to be written, syncs just its own files.
@@ -43,6 +44,7 @@ mod schema;
 mod settings;
 mod stats;
 mod store;
+mod tidy;
 mod verify;
 mod watch;
 mod writer;

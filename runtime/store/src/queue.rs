@@ -242,6 +242,21 @@ mod tests {
     }
 
     #[test]
+    fn a_group_waits_for_those_who_were_in_the_last_one_but_not_when_something_else_is_to_do() {
+        let queue = Queue::new(&Settings::default());
+        let answers = Arc::default();
+        let gather = || Some(Gather { count: 3, until: Instant::now() + Duration::from_secs(3600) });
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| queue.take(Duration::ZERO, gather()).appends.len());
+            (0..3).for_each(|_| append(&queue, 10, &answers));
+            assert_eq!(taken.join().unwrap(), 3);
+            let taken = scope.spawn(|| queue.take(Duration::ZERO, gather()).tasks.len());
+            queue.task(Box::new(|_| ())).unwrap();
+            assert_eq!(taken.join().unwrap(), 1);
+        });
+    }
+
+    #[test]
     fn what_is_dropped_unanswered_is_answered_as_closed() {
         let queue = Queue::new(&Settings::default());
         let answers = Arc::default();

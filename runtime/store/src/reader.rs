@@ -4,8 +4,8 @@ use crate::blobs::Blobs;
 use crate::rows::unsigned;
 use crate::schema::{self, FILE};
 use crate::{
-    BlobReader, BlobRef, CollectionStats, ConsumerStats, FreeSpace, Hash, Query, QueueStats, Record,
-    Settings, Stats, StoreError, lock,
+    BlobReader, BlobRef, CollectionStats, ConsumerStats, FreeSpace, Hash, MAX_BLOB, Query, QueueStats,
+    Record, Settings, Stats, StoreError, lock,
 };
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params_from_iter};
@@ -106,7 +106,7 @@ impl Reader {
     /// The whole blob; `None` when no record has it. Its hash is checked.
     pub fn blob(&self, hash: &Hash) -> Result<Option<Bytes>, StoreError> {
         let Some(mut reader) = self.open_blob(hash)? else { return Ok(None) };
-        let mut bytes = Vec::with_capacity(usize::try_from(reader.len()).unwrap_or(0));
+        let mut bytes = Vec::with_capacity(usize::try_from(reader.len()).unwrap_or(0).min(MAX_BLOB));
         match reader.read_to_end(&mut bytes) {
             Ok(_) => Ok(Some(bytes.into())),
             Err(error) => match error.downcast::<StoreError>() {

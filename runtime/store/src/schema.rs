@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::error::is_corrupt;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::path::Path;
 use std::time::Duration;
@@ -63,6 +64,8 @@ impl From<rusqlite::Error> for OpenError {
 pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     configure(&conn)?;
+    // Until it is known to be good, closing it moves nothing from the log into it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // First of all, so that a newer program's database is left as it is.
     let format: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if format > FORMAT {
@@ -96,6 +99,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> 
         }
     }
     conn.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)", [])?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok((conn, is_clean))
 }
 
@@ -117,6 +121,7 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 pub(crate) fn open_corrupt(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     configure(&conn)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // Else a file that is shorter than its header says could not be read at all.
     conn.execute_batch("PRAGMA writable_schema = ON;")?;
     Ok(conn)

@@ -68,8 +68,7 @@ impl Store {
         &self.0.opened
     }
 
-    /// Appends a record. Never waits for the disk, but checks the JSON and hashes the blobs, which takes up to a
-    /// millisecond per 150 KB on a small device.
+    /// Appends a record. Never waits for the disk, but checks the JSON and hashes the blobs on this thread.
     ///
     /// `reply` is called once: on the store's thread after the record and its blobs are on the disk, or when they could
     /// not be stored; on this thread when the draft is bad or the queue is full. It must not block.
@@ -220,5 +219,43 @@ fn lock_dir(dir: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.to_owned())),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Query;
+
+    fn limit_pages(store: &Store, pages: u32) {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        store.ask(move |writer| writer.conn.query_row(&sql, [], |_| Ok(()))).unwrap().unwrap();
+    }
+
+    #[test]
+    fn when_the_database_cannot_grow_appends_are_refused_and_taken_again_when_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { min_free: 0, keep: Keep::everything(), ..Settings::default() };
+        let store = Store::open(dir.path(), settings).unwrap();
+        let draft = |n: usize| Draft {
+            collection: "a".into(),
+            json: format!("\"{n}{}\"", "x".repeat(20_000)),
+            blobs: vec![("image".into(), vec![n as u8; 20_000].into())],
+            ..Draft::default()
+        };
+        store.append_wait(draft(0)).unwrap();
+        // No page less than there are.
+        limit_pages(&store, 1);
+        for n in 1..4 {
+            assert!(matches!(store.append_wait(draft(n)), Err(StoreError::Full { .. })));
+        }
+        assert_eq!(store.read().count(&Query::default()).unwrap(), 1);
+        assert_eq!(store.stats().unwrap().files.count, 1);
+        limit_pages(&store, 1 << 30);
+        store.append_wait(draft(1)).unwrap();
+        assert_eq!(store.read().count(&Query::default()).unwrap(), 2);
+        assert_eq!(store.stats().unwrap().collections["a"].count, 2);
+        let verified = store.read().verify(true).unwrap();
+        assert_eq!((verified.records, verified.damaged), (2, 0));
     }
 }

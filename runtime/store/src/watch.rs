@@ -2,6 +2,7 @@
 
 use crate::lock;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -34,7 +35,9 @@ impl Watchers {
             .map(|(_, _, wake)| wake.clone())
             .collect();
         for wake in concerned {
-            wake();
+            if catch_unwind(AssertUnwindSafe(|| wake())).is_err() {
+                tracing::error!("whoever waits for records panicked when woken: this is a bug, report it");
+            }
         }
     }
 }

@@ -6,8 +6,9 @@ use crate::error::{is_corrupt, is_no_space};
 use crate::ids::Ids;
 use crate::queue::{Gather, Pending, Queue, Reply};
 use crate::record::Checked;
-use crate::retention::{self, Moment, Rules};
+use crate::retention::Rules;
 use crate::rows::{self, Place, Totals};
+use crate::tidy::STEP_AFTER;
 use crate::watch::Watchers;
 use crate::{Appended, Hash, Settings, StoreError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -23,15 +24,8 @@ const TICK: Duration = Duration::from_secs(10);
 /// How long a group may wait for those who were in the last one, at most.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
 
-/// Under load, one step of retention may delete twice what was appended since the last one: it keeps up and catches up.
-const STEP_AFTER: usize = 64;
-const STEP: usize = 2 * STEP_AFTER;
-
 /// What rows, indexes and logs of one record may take beside its JSON and blobs, roughly.
 const OVERHEAD: u64 = 16 * 1024;
-
-/// Free pages of the database above which it shrinks, and by how many in one step.
-const FREE_PAGES: i64 = 4096;
 
 type Outcome = Result<Appended, StoreError>;
 
@@ -46,18 +40,18 @@ pub(crate) struct Writer {
     pub(crate) cursors: BTreeMap<String, Cursor>,
     pub(crate) last_seq: i64,
     dir: PathBuf,
-    blobs: Blobs,
-    settings: Settings,
+    pub(crate) blobs: Blobs,
+    pub(crate) settings: Settings,
     ids: Ids,
-    totals: Totals,
+    pub(crate) totals: Totals,
     watchers: Arc<Watchers>,
     /// Cursors that are to be written, again if it did not work.
     acks: BTreeMap<String, i64>,
     /// Blobs that were found damaged: the next append that has them writes them anew.
     suspects: BTreeSet<Hash>,
     /// The next of the 256 folders to be swept.
-    sweep: Option<u8>,
-    since_step: usize,
+    pub(crate) sweep: Option<u8>,
+    pub(crate) since_step: usize,
     is_full: bool,
     is_corrupt: bool,
 }
@@ -137,6 +131,8 @@ impl Writer {
         }
         let (drafts, replies): (Vec<Checked>, Vec<Reply>) =
             appends.into_iter().map(|p| (p.checked, p.reply)).unzip();
+        // Refused ones count too: on a full disk tidying is what makes room, however many knock.
+        self.since_step += drafts.len();
         let blobs = self.blobs.clone();
         let mut batch = blobs.batch();
         let mut room = self.room();
@@ -264,7 +260,6 @@ impl Writer {
         }
         totals.save(&self.conn)?;
         self.conn.execute_batch("COMMIT")?;
-        self.since_step += usize::try_from(seq - self.last_seq).unwrap_or(0);
         self.last_seq = seq;
         self.totals = totals;
         for (name, seq) in std::mem::take(&mut self.acks) {
@@ -284,70 +279,12 @@ impl Writer {
             .optional()
     }
 
-    fn has_blob(&self, hash: &Hash) -> rusqlite::Result<bool> {
+    pub(crate) fn has_blob(&self, hash: &Hash) -> rusqlite::Result<bool> {
         self.conn.prepare_cached("SELECT 1 FROM blobs WHERE hash = ?1")?.exists([hash])
     }
 
-    /// One small step of retention, sweeping and shrinking. Tells whether there is more to do.
-    pub(crate) fn tidy(&mut self) -> bool {
-        self.since_step = 0;
-        match self.expire().and_then(|more| Ok(self.sweep_folder()? | self.shrink()? | more)) {
-            Ok(has_more) => has_more,
-            Err(error) => {
-                let error = self.classify(error);
-                tracing::warn!(%error, "cannot tidy the record store: it is tried again");
-                false
-            }
-        }
-    }
-
-    /// Deletes what is beyond its limits.
-    fn expire(&mut self) -> rusqlite::Result<bool> {
-        let now = (self.settings.clock)();
-        let moment = Moment { now, is_forced: self.room() == 0, cursors: &self.cursors };
-        let due = retention::due(&self.conn, &self.totals, &self.rules, &moment, STEP)?;
-        if due.is_empty() {
-            return Ok(false);
-        }
-        let orphans = retention::delete(&mut self.conn, &mut self.totals, &due)?;
-        for hash in &orphans {
-            self.blobs.remove(hash);
-        }
-        tracing::debug!(records = due.len(), files = orphans.len(), "deleted what is not to be kept");
-        Ok(true)
-    }
-
-    /// Deletes the files in one folder that no record has: a crash came before their record.
-    fn sweep_folder(&mut self) -> rusqlite::Result<bool> {
-        let Some(folder) = self.sweep else { return Ok(false) };
-        match self.blobs.list(folder) {
-            Ok(hashes) => {
-                for hash in hashes {
-                    if !self.has_blob(&hash)? {
-                        self.blobs.remove(&hash);
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(folder, %error, "cannot look for blobs that nothing refers to"),
-        }
-        self.sweep = folder.checked_add(1);
-        Ok(self.sweep.is_some())
-    }
-
-    /// Gives free pages of the database back to the file system.
-    fn shrink(&mut self) -> rusqlite::Result<bool> {
-        let free: i64 = self.conn.prepare_cached("PRAGMA freelist_count")?.query_row([], |row| row.get(0))?;
-        if free <= FREE_PAGES {
-            return Ok(false);
-        }
-        let mut statement = self.conn.prepare_cached("PRAGMA incremental_vacuum(256)")?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
-        Ok(true)
-    }
-
     /// Bytes that may be written before the floor is reached.
-    fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.free().saturating_sub(self.settings.min_free)
     }
 

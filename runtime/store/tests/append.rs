@@ -197,9 +197,10 @@ fn the_last_handle_may_go_in_an_answer() {
 }
 
 #[test]
-fn an_answer_that_panics_does_not_stop_the_store() {
+fn an_answer_or_a_wake_that_panics_does_not_stop_the_store() {
     let fixture = Fixture::new();
     let store = fixture.open();
+    let _watch = store.on_append(BTreeSet::new(), || panic!("when woken"));
     store.append(draft("events", "1"), Box::new(|_| panic!("in an answer")));
     store.append_wait(draft("events", "2")).unwrap();
 }

@@ -106,7 +106,7 @@ fn a_disk_that_is_really_full_refuses_and_loses_nothing() {
         .status();
     match status.map(|status| status.code()) {
         Ok(Some(0)) => {}
-        // No such program or right here; the injected free space above and SQLite's own limit below stay.
+        // No such program or right here; the injected free space above and SQLite's own limit (`store.rs`) stay.
         Err(_) | Ok(Some(42 | 1)) if !can_mount() => eprintln!("skipped: no small disk can be mounted here"),
         other => panic!("the child ended with {other:?}"),
     }

@@ -103,8 +103,10 @@ impl Converter for Mappings {
     ) -> Vec<Result<Value, String>> {
         let count = items.len();
         let refuse = |why: &str| vec![Err(why.to_owned()); count];
-        let loaded =
-            self.loaded().get(&mapping.name).filter(|m| m.generation() == mapping.generation).cloned();
+        let loaded = self
+            .loaded()
+            .get(&mapping.name)
+            .and_then(|all| all.iter().find(|one| one.generation() == mapping.generation).cloned());
         let (Some(scripts), Some(loaded)) = (self.scripts.get(), loaded) else {
             return refuse("The mapping is being loaded: try again");
         };

@@ -105,7 +105,8 @@ mod imp {
             let Ok(compositor) = made.property_from_str("background", "black").build() else { return };
             let bin = self.obj();
             let linked = compositor.static_pad("src").filter(|_| bin.add(&compositor).is_ok());
-            let ghost = linked.and_then(|pad| Some(gst::GhostPad::builder_with_target(&pad).ok()?.name("src").build()));
+            let ghost = linked
+                .and_then(|pad| Some(gst::GhostPad::builder_with_target(&pad).ok()?.name("src").build()));
             if let Some(ghost) = ghost {
                 let _ = bin.add_pad(&ghost);
             }

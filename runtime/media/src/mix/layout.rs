@@ -67,7 +67,7 @@ pub(crate) fn places(width: u32, height: u32, cameras: usize, main: usize, pip: 
     if pip != Pip::Off && second != main {
         // A quarter of each side, a little away from the corner; chroma has half the pixels, so all of it is even.
         let (small_width, small_height) = (even(width / 4).max(2), even(height / 4).max(2));
-        let margin = even(width / 40);
+        let margin = even(width.min(height) / 40);
         let (right, bottom) = (even(width - small_width - margin), even(height - small_height - margin));
         let x = if matches!(pip, Pip::TopLeft | Pip::BottomLeft) { margin } else { right };
         let y = if matches!(pip, Pip::TopLeft | Pip::TopRight) { margin } else { bottom };
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn the_next_camera_is_small_in_the_corner_that_was_chosen() {
         for (pip, x, y) in [
-            (Pip::TopLeft, 16, 16),
-            (Pip::TopRight, 464, 16),
-            (Pip::BottomLeft, 16, 344),
-            (Pip::BottomRight, 464, 344),
+            (Pip::TopLeft, 12, 12),
+            (Pip::TopRight, 468, 12),
+            (Pip::BottomLeft, 12, 348),
+            (Pip::BottomRight, 468, 348),
         ] {
             let places = places(640, 480, 2, 1, pip);
             assert_eq!(places[0], Some(Place { x, y, width: 160, height: 120, z: 1 }), "{pip:?}");

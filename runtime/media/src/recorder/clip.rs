@@ -1,8 +1,9 @@
 //! One file of a recording, from its first frame to its end.
 
+use super::ebml::Track;
 use super::folder::{self, Folder};
 use super::h264::{Encoder, Unit};
-use super::matroska::{Movie, Track};
+use super::matroska::Movie;
 use super::timeline::Timeline;
 use gantry_core::config::Codec;
 use gantry_core::frames::Frame;
@@ -90,17 +91,26 @@ impl Clip {
     }
 
     pub(crate) fn append(&mut self, frame: &Frame) -> io::Result<()> {
+        let before = self.timeline.clone();
         let ns = self.timeline.place(frame.captured_monotonic_ns);
-        let Some(encoder) = self.encoder.take() else {
-            return match &mut self.output {
-                Output::Begun(movie) => movie.append(milliseconds(ns), true, &frame.data),
-                _ => Ok(()),
-            };
-        };
-        let mut units = Vec::new();
-        encoder.push(frame.data.clone(), ns, |unit| units.push(unit)).map_err(io::Error::other)?;
-        self.encoder = Some(encoder);
-        units.into_iter().try_for_each(|unit| self.write(&unit))
+        let result = self.write_at(frame, ns);
+        if result.is_err() {
+            // What could not be written does not make the file longer.
+            self.timeline = before;
+        }
+        result
+    }
+
+    fn write_at(&mut self, frame: &Frame, ns: u64) -> io::Result<()> {
+        if let Some(encoder) = &self.encoder {
+            let mut units = Vec::new();
+            encoder.push(frame.data.clone(), ns, |unit| units.push(unit)).map_err(io::Error::other)?;
+            return units.into_iter().try_for_each(|unit| self.write(&unit));
+        }
+        match &mut self.output {
+            Output::Begun(movie) => movie.append(milliseconds(ns), true, &frame.data),
+            _ => Ok(()),
+        }
     }
 
     fn write(&mut self, unit: &Unit) -> io::Result<()> {

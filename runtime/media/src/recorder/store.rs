@@ -17,6 +17,8 @@ const OFTEN: Duration = Duration::from_secs(5);
 const SELDOM: Duration = Duration::from_secs(60);
 /// One file takes at most this part of `max_bytes`, so that the oldest can leave while another is written.
 const PARTS: u64 = 4;
+/// But not so small a part that each frame would have a file of its own.
+const LEAST_PART: u64 = 16 * 1024;
 
 /// Takes what happens. Called on threads of the recorder; the recording waits for it.
 pub type OnEvent = Arc<dyn Fn(RecordEvent) + Send + Sync>;
@@ -34,7 +36,12 @@ impl Settings {
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
-        self.recording.max_bytes / PARTS
+        (self.recording.max_bytes / PARTS).max(LEAST_PART)
+    }
+
+    /// How long a file may last; a setting of nothing would give each frame a file.
+    pub(crate) fn segment(&self) -> Duration {
+        self.recording.segment.max(Duration::from_secs(1))
     }
 
     fn limits(&self) -> Limits {

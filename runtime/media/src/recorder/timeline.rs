@@ -6,7 +6,7 @@ const UNKNOWN_NS: u64 = 33_333_333;
 const LEAST_NS: u64 = 1_000_000;
 
 /// The time of one file. Time goes on while a camera gives nothing, and stands still in a pause.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Timeline {
     /// The capture time that is zero in the file.
     zero: Option<u64>,

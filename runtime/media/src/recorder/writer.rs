@@ -98,7 +98,7 @@ impl Writer {
         if let Some(clip) = &self.clip {
             if clip.size != (frame.width, frame.height) {
                 self.close(ClosedWhy::SizeChanged);
-            } else if clip.is_full(settings.recording.segment, settings.segment_bytes()) {
+            } else if clip.is_full(settings.segment(), settings.segment_bytes()) {
                 self.close(ClosedWhy::Segment);
             }
         }

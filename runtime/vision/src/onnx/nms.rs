@@ -1,0 +1,38 @@
+//! Non-maximum suppression.
+
+use crate::Detection;
+
+/// The most boxes that are compared.
+const MOST: usize = 1000;
+
+/// The detections that no stronger one of their class overlaps by more than `overlap`, strongest first.
+pub(super) fn strongest(mut found: Vec<Detection>, overlap: f32) -> Vec<Detection> {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    found.truncate(MOST);
+    let mut kept: Vec<Detection> = Vec::new();
+    for detection in found {
+        if kept.iter().all(|k| k.class != detection.class || k.rect.iou(&detection.rect) <= overlap) {
+            kept.push(detection);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Rect};
+
+    #[test]
+    fn of_boxes_over_each_other_the_strongest_stays_and_another_class_does_not_matter() {
+        let at = |x: f32, score: f32, class| Detection { rect: Rect::new(x, 0.1, 0.2, 0.5), score, class };
+        let found = vec![
+            at(0.12, 0.5, Class::Person),
+            at(0.1, 0.9, Class::Person),
+            at(0.1, 0.3, Class::Face),
+            at(0.4, 0.2, Class::Person),
+        ];
+        let scores: Vec<f32> = strongest(found, 0.45).iter().map(|d| d.score).collect();
+        assert_eq!(scores, [0.9, 0.3, 0.2]);
+    }
+}
