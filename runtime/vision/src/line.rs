@@ -53,7 +53,7 @@ pub enum Direction {
 }
 
 /// The part of a box's extent across the line by which somebody must be past it.
-const BAND: f32 = 0.1;
+const BAND: f32 = 0.18;
 /// The least distance by which somebody must be past it.
 const LEAST_BAND: f32 = 0.004;
 /// How far beyond its ends a line still counts, as a part of its length: boxes are not exact.
@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn who_comes_in_at_the_top_counts_when_he_walks_on_with_the_time_of_the_crossing() {
         let mut line = watch((0.0, 0.25), (1.0, 0.25));
-        let events: Vec<_> = (0..30)
+        let events: Vec<_> = (0..40)
             .filter_map(|n| {
                 let bottom = 0.03 * n as f32;
                 let rect = Rect::between(0.4, (bottom - 0.4).max(0.0), 0.5, bottom);
