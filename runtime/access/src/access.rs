@@ -315,6 +315,15 @@ impl Access {
         self.save(sessions, throttle);
     }
 
+    /// Writes everything that has changed, at the end.
+    pub fn save_all(&self) {
+        let (sessions, throttle) = {
+            let state = lock(&self.state);
+            (state.sessions_dirty, state.throttle_dirty)
+        };
+        self.save(sessions, throttle);
+    }
+
     /// Begins a session, unless the user or the password changed while it was checked.
     fn begin(
         &self,
@@ -366,11 +375,7 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        let (sessions, throttle) = {
-            let state = lock(&self.state);
-            (state.sessions_dirty, state.throttle_dirty)
-        };
-        self.save(sessions, throttle);
+        self.save_all();
     }
 }
 

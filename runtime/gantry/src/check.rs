@@ -27,6 +27,9 @@ pub(crate) fn findings(
         let found = Cameras::check(&pipelines, name, camera);
         all.extend(found.iter().map(|finding| origins.locate_in(&["cameras", name], finding)));
     }
+    all.extend(
+        Cameras::check_mixes(&config.cameras).iter().map(|finding| origins.locate_in(&["cameras"], finding)),
+    );
     for (name, light) in &config.lights {
         let found = gantry_outputs::check(name, light);
         all.extend(found.iter().map(|finding| origins.locate_in(&["lights", name], finding)));

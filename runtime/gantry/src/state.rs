@@ -144,6 +144,8 @@ impl State {
         let saved = std::mem::take(&mut *self.saved.lock().unwrap_or_else(PoisonError::into_inner));
         self.control.declare(new.state.clone(), saved);
         self.control.refresh();
+        // Plugins that start next find their mappings and all values in place.
+        self.control.settle();
     }
 
     /// Has the folder of scripts looked at.

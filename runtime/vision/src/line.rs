@@ -53,7 +53,7 @@ pub enum Direction {
 }
 
 /// The part of a box's extent across the line by which somebody must be past it.
-const BAND: f32 = 0.18;
+const BAND: f32 = 0.1;
 /// The least distance by which somebody must be past it.
 const LEAST_BAND: f32 = 0.004;
 /// How far beyond its ends a line still counts, as a part of its length: boxes are not exact.

@@ -66,6 +66,7 @@ impl Upkeep {
                 worker.work(period % AUDIT == 0);
             }
             worker.work(true);
+            worker.door.access.save_all();
         })?;
         Ok(Self { wake, thread: Mutex::new(Some(thread)) })
     }

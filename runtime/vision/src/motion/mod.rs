@@ -40,7 +40,7 @@ pub struct MotionSettings {
 
 impl Default for MotionSettings {
     fn default() -> Self {
-        Self { threshold: 11, least_area: 0.0008, person: None, absorb_s: 40.0, shadows: true }
+        Self { threshold: 13, least_area: 0.0008, person: None, absorb_s: 40.0, shadows: true }
     }
 }
 
