@@ -118,8 +118,9 @@ impl Movie {
 
     /// How long it lasts if its last picture is shown as long as the one before it.
     pub(crate) fn likely_duration_ms(&self) -> u64 {
-        let last = (self.last_ms - self.previous_ms).clamp(1, CLUSTER_MS);
-        if self.frames == 0 { 0 } else { self.last_ms + last }
+        // After a crash the end may be rubbish that happens to read as a picture, of any time.
+        let last = self.last_ms.saturating_sub(self.previous_ms).clamp(1, CLUSTER_MS);
+        if self.frames == 0 { 0 } else { self.last_ms.saturating_add(last) }
     }
 
     /// Brings what was written to the disk, so that a power cut does not take it.
