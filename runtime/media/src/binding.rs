@@ -1,6 +1,7 @@
 //! Which controls of its pipeline file a session can serve, and by what.
 
 use crate::board::{Ask, Bound, Offer};
+use crate::late::Late;
 use crate::session::Running;
 use crate::{Source, control, launch, v4l2};
 use gstreamer as gst;
@@ -39,7 +40,11 @@ pub(crate) fn offer(running: &Running, ask: &Ask) -> Offer {
             Some(_) if device.is_some() && control.is_of(launch::SOURCE) => {
                 Bound::Device { control: control.clone(), range: None, ask: ask.clone() }
             }
-            Some(element) => Bound::Element { element: element.downgrade(), control: control.clone() },
+            Some(element) => Bound::Element {
+                late: control.property.as_ref().and_then(|property| Late::of(&element, property)),
+                element: element.downgrade(),
+                control: control.clone(),
+            },
             None => {
                 let wanted = control.v4l2.as_ref().map_or("", |c| c.name.as_str());
                 let has = device.as_ref().map_or_else(|| "none".into(), |(_, device)| device.names());

@@ -2,6 +2,7 @@
 //! sessions: whatever was set is set again on each new one before its first frame.
 
 use crate::control::{self, Control, ControlError, ControlInfo, ControlKind};
+use crate::late::Late;
 use crate::tap::Tap;
 use crate::{PipelineFile, Source, lock, suggest};
 use gantry_core::config;
@@ -23,7 +24,7 @@ const SENSOR: &str = "sensor";
 /// What serves a control.
 pub(crate) enum Bound {
     /// A property of an element of the newest session, which may be gone.
-    Element { element: gst::glib::WeakRef<gst::Element>, control: Control },
+    Element { element: gst::glib::WeakRef<gst::Element>, control: Control, late: Option<Arc<Late>> },
     /// The device itself, through its control of this range or a property of its element; the session's thread is asked to
     /// set it, because a driver may take its time.
     Device { control: Control, range: Option<[i32; 2]>, ask: Ask },
@@ -242,11 +243,17 @@ impl Board {
     fn act(&self, name: &str, bound: &Bound, value: &Value) -> Result<Outcome, ControlError> {
         let wrong = |expected| self.wrong(name, value, expected);
         match bound {
-            Bound::Element { element, control } => {
+            Bound::Element { element, control, late } => {
                 let setting = control.setting(value).map_err(wrong)?;
                 let element = element.upgrade();
                 if let (Some(element), Some(property)) = (element, &control.property) {
-                    control::write(&element, property, &setting).map_err(|reason| ControlError::Element {
+                    let done = match late {
+                        Some(late) => {
+                            control::check(&element, property, &setting).map(|()| late.want(setting))
+                        }
+                        None => control::write(&element, property, &setting),
+                    };
+                    done.map_err(|reason| ControlError::Element {
                         camera: self.camera.clone(),
                         control: name.to_owned(),
                         reason,

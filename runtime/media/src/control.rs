@@ -286,12 +286,21 @@ pub(crate) fn property_value(spec: &glib::ParamSpec, setting: &Setting) -> Resul
 
 /// Sets a property, whatever its type.
 pub(crate) fn write(element: &gst::Element, property: &str, setting: &Setting) -> Result<(), String> {
+    element.set_property_from_value(property, &checked(element, property, setting)?);
+    Ok(())
+}
+
+/// Whether [`write`] would take it.
+pub(crate) fn check(element: &gst::Element, property: &str, setting: &Setting) -> Result<(), String> {
+    checked(element, property, setting).map(|_| ())
+}
+
+fn checked(element: &gst::Element, property: &str, setting: &Setting) -> Result<glib::Value, String> {
     let spec = element
         .find_property(property)
         .filter(|spec| spec.flags().contains(glib::ParamFlags::WRITABLE))
         .ok_or_else(|| format!("`{property}` of {} cannot be written", element.name()))?;
-    element.set_property_from_value(property, &property_value(&spec, setting)?);
-    Ok(())
+    property_value(&spec, setting)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod demo;
 mod error;
 mod figures;
 mod gate;
+mod late;
 mod launch;
 mod log;
 mod messages;
