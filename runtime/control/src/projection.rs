@@ -32,7 +32,7 @@ pub(crate) struct Projection {
 /// What there is to know of an observable: its declaration, and its value or why it is missing.
 pub(crate) type Lookup<'a> = dyn Fn(&str) -> Result<(Arc<Observable>, Value), String> + 'a;
 
-/// The same observable: what it is and whether it is there.
+/// Who may read and who may write a key: its mapping can only narrow what the observable allows.
 fn rights(key: &Key, observable: &Observable) -> (Role, Option<Role>) {
     let read = key.read.map_or(observable.read, |role| role.max(observable.read));
     let write = match key.write {

@@ -49,6 +49,10 @@ pub(crate) fn findings(
 
 /// Prints findings, one a line.
 pub(crate) fn print(findings: &[Located]) {
+    print_lines(findings);
+}
+
+fn print_lines(findings: &[impl std::fmt::Display]) {
     for finding in findings {
         eprintln!("{finding}");
     }
@@ -71,11 +75,9 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
         limits: merged.config.scripts.clone(),
         ..gantry_script::Settings::default()
     });
-    for problem in &scripts.problems {
-        eprintln!("{problem}");
-    }
     if !findings.is_empty() || !scripts.problems.is_empty() {
-        print(&findings);
+        let scripts = scripts.problems.iter().map(ToString::to_string);
+        print_lines(&findings.iter().map(ToString::to_string).chain(scripts).collect::<Vec<_>>());
         return Ok(ExitCode::from(EXIT_CONFIG));
     }
     let running = merged.config.plugins.values().filter(|plugin| plugin.enabled).count();
