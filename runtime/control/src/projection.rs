@@ -29,8 +29,8 @@ pub(crate) struct Projection {
     pub(crate) shown: BTreeMap<String, Shown>,
 }
 
-/// What there is to know of an observable: its declaration, and its value or why it is missing.
-pub(crate) type Lookup<'a> = dyn Fn(&str) -> Result<(Arc<Observable>, Value), String> + 'a;
+/// What there is to know of an observable, if it is declared: its declaration, and its value or why it is missing.
+pub(crate) type Lookup<'a> = dyn Fn(&str) -> Option<(Arc<Observable>, Result<Value, String>)> + 'a;
 
 /// Who may read and who may write a key: its mapping can only narrow what the observable allows.
 fn rights(key: &Key, observable: &Observable) -> (Role, Option<Role>) {
@@ -67,7 +67,7 @@ impl Projection {
         for name in names {
             let Some(key) = mapping.keys.get(name) else { continue };
             let shown = match lookup(&key.observable) {
-                Ok((observable, value)) => {
+                Some((observable, Ok(value))) => {
                     let (read, write) = rights(key, &observable);
                     let is_same = key.outward == Conversion::Same && key.inward == Conversion::Same;
                     if key.outward == Conversion::Function {
@@ -76,7 +76,18 @@ impl Projection {
                     }
                     Shown { read, write, value: Ok(value), observable: is_same.then_some(observable) }
                 }
-                Err(why) => Shown { read: Role::Anonymous, write: None, value: Err(why), observable: None },
+                Some((observable, Err(why))) => {
+                    let (read, write) = rights(key, &observable);
+                    Shown { read, write, value: Err(why), observable: None }
+                }
+                // Nobody has said who may know of it.
+                None => {
+                    let observable = &key.observable;
+                    let why = format!(
+                        "there is no observable `{observable}`: declare it in [state] of the configuration"
+                    );
+                    Shown { read: Role::Administrator, write: None, value: Err(why), observable: None }
+                }
             };
             looked.push((name.clone(), shown));
         }

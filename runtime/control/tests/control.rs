@@ -92,7 +92,7 @@ fn observables() -> BTreeMap<String, Observable> {
         "cameraSwitch": {"type": "int", "range": [0, 1], "acts_on": ["camera/main/cameraSwitch"]},
         "takePicture": {"type": "bool", "momentary": true, "acts_on": ["camera/main/snapshot"]},
         "cam0Exists": {"type": "bool", "follows": "cameras/main/connected"},
-        "secret": {"type": "string", "read": "operator", "write": "administrator"},
+        "secret": {"type": "string", "read": "operator", "write": "administrator", "acts_on": ["light/secret"]},
         "plain": {"type": "string"}
     }))
     .expect("declarations")
@@ -307,6 +307,13 @@ fn what_has_nothing_to_act_on_is_missing_until_it_has() {
     rig.fakes.missing.lock().unwrap().clear();
     rig.control.refresh();
     assert_eq!(rig.told()["values"], json!({"brightness": 50}));
+    // Why it is missing is told to those who may read it, and to nobody else.
+    rig.fakes.missing.lock().unwrap().insert("secret".into());
+    rig.control.refresh();
+    rig.control.settle();
+    let why = |role| rig.write(role, json!({"secret": "x"})).rejected[0].message.clone();
+    assert_eq!(why(Role::Operator).as_deref(), Some("secret is not there"));
+    assert_eq!(why(Role::Anonymous), None);
 }
 
 #[test]

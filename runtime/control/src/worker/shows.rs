@@ -15,15 +15,14 @@ impl Worker {
         Projection::look(mapping, names, &*self.converter, &|key| self.lookup(key))
     }
 
-    pub(super) fn lookup(&self, key: &str) -> Result<(Arc<Observable>, Value), String> {
-        let declared = self.observables.get(key).ok_or_else(|| {
-            format!("there is no observable `{key}`: declare it in [state] of the configuration")
-        })?;
-        if let Some(why) = &declared.missing {
-            return Err(why.clone());
-        }
-        let value = self.runtime.state.get(key).map(|(value, _)| value);
-        Ok((declared.observable.clone(), value.unwrap_or_else(|| declared.first.clone())))
+    fn lookup(&self, key: &str) -> Option<(Arc<Observable>, Result<Value, String>)> {
+        let declared = self.observables.get(key)?;
+        let value = || self.runtime.state.get(key).map(|(value, _)| value);
+        let value = match &declared.missing {
+            Some(why) => Err(why.clone()),
+            None => Ok(value().unwrap_or_else(|| declared.first.clone())),
+        };
+        Some((declared.observable.clone(), value))
     }
 
     /// Brings all projections of these observables up to date. Returns the keys that were looked at, by mapping.
