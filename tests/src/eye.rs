@@ -2,7 +2,6 @@
 
 use crate::client::{Client, Kind};
 use crate::gateway::Gateway;
-use base64::Engine;
 use serde_json::{Value, json};
 
 /// A decoded picture.
@@ -121,7 +120,7 @@ impl Eye {
         self.0.find(what, |event| {
             let data = &event.args.first().unwrap_or(&Value::Null);
             let Some(text) = data["camera"]["frame"].as_str() else { return false };
-            let jpeg = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
+            let jpeg = crate::base64(text);
             let picture =
                 Picture { at: data["timestamp"].as_f64().expect("a time"), ..Picture::decode(&jpeg) };
             let said = (data["camera"]["width"].as_u64(), data["camera"]["height"].as_u64());

@@ -42,6 +42,7 @@ impl Default for Setup {
             .env("GANTRY_ADMIN__BIND", "127.0.0.1:0")
             .env("GANTRY_PLUGINS__ROBOCAR__BIND", "127.0.0.1:0")
             .env("GANTRY_PLUGINS__CPRO__BIND", "127.0.0.1:0")
+            .env("GANTRY_PLUGINS__PEOPLE_COUNTER__BIND", "127.0.0.1:0")
             .env("RUST_BACKTRACE", "0")
     }
 }

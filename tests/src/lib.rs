@@ -12,6 +12,7 @@ pub mod eye;
 pub mod film;
 pub mod gateway;
 pub mod http;
+pub mod people;
 mod process;
 pub mod raw;
 pub mod websocket;
@@ -44,4 +45,14 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// What a text of base64 stands for.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn base64(text: &str) -> Vec<u8> {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
 }

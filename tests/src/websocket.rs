@@ -18,10 +18,13 @@ pub enum Kind {
 /// Both.
 pub const KINDS: [Kind; 2] = [Kind::Node, Kind::Python];
 
+/// Messages that are shown of a test that fails.
+const SHOWN: usize = 8;
+
 /// A running client. Dropping it ends it.
 pub struct Client {
     process: Process,
-    /// Everything that it was sent, for messages of tests that fail.
+    /// The beginnings of what it was sent last, for messages of tests that fail.
     seen: RefCell<Vec<String>>,
 }
 
@@ -82,14 +85,18 @@ impl Client {
     /// The last lines of the client, for messages of tests that fail.
     fn before(&self) -> String {
         let seen = self.seen.borrow();
-        let last = seen.iter().rev().take(8).rev().map(|line| line.chars().take(400).collect::<String>());
-        last.collect::<Vec<_>>().join("\n")
+        seen[seen.len().saturating_sub(SHOWN)..].join("\n")
     }
 
     fn line(&self, time: Duration) -> Option<Value> {
         let line = self.process.line_within(time)?;
         let value = serde_json::from_str(&line).expect("a line of JSON");
-        self.seen.borrow_mut().push(line);
+        let mut seen = self.seen.borrow_mut();
+        // A stream of pictures need not be remembered.
+        if seen.len() >= 2 * SHOWN {
+            seen.drain(..SHOWN);
+        }
+        seen.push(line.chars().take(400).collect());
         Some(value)
     }
 

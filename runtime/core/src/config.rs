@@ -2,16 +2,19 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 mod access;
+mod analysis;
 mod media;
 mod observable;
 mod plugin;
 
 pub use access::{Access, Anonymous};
+pub use analysis::{Analysis, Anchor, Counts, Detector, FaceModel, Faces, Line, Motion, PersonSize, Zone};
 pub use media::{Camera, Codec, Recording, Snapshots};
 pub use observable::{Kind, Light, Observable};
 pub use plugin::{Isolation, Plugin, Scripts};
@@ -72,6 +75,14 @@ pub struct Config {
     pub scripts: Scripts,
     /// The cameras by name.
     pub cameras: BTreeMap<String, Camera>,
+    /// What is looked for in the pictures of cameras, by the camera's name.
+    pub analysis: BTreeMap<String, Analysis>,
+    /// How counts become days and sums.
+    pub counts: Counts,
+    /// What is kept of faces.
+    pub faces: Faces,
+    /// What rules are told, by the rule's name: each sees its own table as `config`. `enabled = false` turns a rule off.
+    pub rules: BTreeMap<String, Map<String, Value>>,
     /// The plugin instances by name.
     pub plugins: BTreeMap<String, Plugin>,
 }
@@ -92,6 +103,10 @@ impl Default for Config {
             snapshots: Snapshots::default(),
             scripts: Scripts::default(),
             cameras: BTreeMap::new(),
+            analysis: BTreeMap::new(),
+            counts: Counts::default(),
+            faces: Faces::default(),
+            rules: BTreeMap::new(),
             plugins: BTreeMap::new(),
         }
     }

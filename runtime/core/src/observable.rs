@@ -1,7 +1,7 @@
 //! What an observable's values may be, in words that its clients understand.
 
 use crate::config::{Finding, Kind, Observable};
-use crate::topic;
+use crate::{state, topic};
 use serde_json::Value;
 
 /// The longest text of an observable, in bytes.
@@ -81,8 +81,8 @@ impl Observable {
         };
         if topic::check_name(name).is_err() {
             find("", "is no name for an observable: use letters, digits, `-`, `_` and `/`".into());
-        } else if name.starts_with("cameras/") {
-            find("", "is a name of the runtime's own: take one that does not begin with `cameras/`".into());
+        } else if let Some(own) = state::reserved(name) {
+            find("", format!("is a name of the runtime's own: take one that does not begin with `{own}`"));
         }
         let is_number = matches!(self.kind, Kind::Int | Kind::Float);
         match self.range {

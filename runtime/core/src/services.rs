@@ -47,6 +47,11 @@ impl Services {
         self.offer(name, Arc::new(move |caller, request, reply| reply(handler(caller, request))));
     }
 
+    /// All names.
+    pub fn names(&self) -> Vec<String> {
+        lock(&self.handlers).keys().cloned().collect()
+    }
+
     /// The service of that name.
     pub fn get(&self, name: &str) -> Option<Handler> {
         lock(&self.handlers).get(name).cloned()

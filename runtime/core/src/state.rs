@@ -16,6 +16,15 @@ pub const MAX_VALUE: usize = 16 * 1024;
 /// The most keys that can exist.
 pub const MAX_KEYS: usize = 4096;
 
+/// What keys begin with that the runtime itself speaks under. Plugins, rules and the configuration use other names.
+const RESERVED: [&str; 5] = ["analysis/", "cameras/", "counts/", "events/", "faces/"];
+
+/// The beginning of the key, when it is the runtime's own.
+#[must_use]
+pub fn reserved(key: &str) -> Option<&'static str> {
+    RESERVED.into_iter().find(|own| key.starts_with(own))
+}
+
 /// A key's value at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {

@@ -1,7 +1,7 @@
 //! Everything that is wrong with a configuration: its own values, the cameras' pipelines, the plugins' own keys.
 
 use crate::cli::EXIT_CONFIG;
-use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir, script_dir};
+use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir};
 use gantry_core::config::{Finding, Plugin};
 use gantry_host::{Plugins, Settings};
 use gantry_media::Cameras;
@@ -30,6 +30,13 @@ pub(crate) fn findings(
     all.extend(
         Cameras::check_mixes(&config.cameras).iter().map(|finding| origins.locate_in(&["cameras"], finding)),
     );
+    for (name, analysis) in &config.analysis {
+        let found = gantry_analysis::check(name, analysis, &config.cameras);
+        all.extend(found.iter().map(|finding| origins.locate_in(&["analysis", name], finding)));
+    }
+    if let Err(found) = gantry_counting::Settings::from_config(&config.counts) {
+        all.extend(found.iter().map(|finding| origins.locate_in(&["counts"], finding)));
+    }
     for (name, light) in &config.lights {
         let found = gantry_outputs::check(name, light);
         all.extend(found.iter().map(|finding| origins.locate_in(&["lights", name], finding)));
@@ -69,12 +76,13 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
     let merged = sources.load();
     // Copies of libraries go to a folder of this process: what a running gateway of another user has is left alone.
     let folder = tempfile::Builder::new().prefix("gantry-check-").tempdir()?;
-    let findings = findings(&merged, &sources.file, folder.path(), |_, _| false);
-    let scripts = gantry_script::check(&gantry_script::Settings {
-        dir: script_dir(&merged.config, &sources.file),
-        limits: merged.config.scripts.clone(),
-        ..gantry_script::Settings::default()
-    });
+    let mut findings = findings(&merged, &sources.file, folder.path(), |_, _| false);
+    // A gateway runs without its models, and looks for them again and again: the stream is worth more. Who asks wants to know.
+    for (name, analysis) in &merged.config.analysis {
+        let found = gantry_analysis::check_models(name, analysis);
+        findings.extend(found.iter().map(|finding| merged.origins.locate_in(&["analysis", name], finding)));
+    }
+    let scripts = gantry_script::check(&crate::state::script_settings(&merged.config, &sources.file));
     if !findings.is_empty() || !scripts.problems.is_empty() {
         let scripts = scripts.problems.iter().map(ToString::to_string);
         print_lines(&findings.iter().map(ToString::to_string).chain(scripts).collect::<Vec<_>>());

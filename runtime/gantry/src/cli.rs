@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::config::Sources;
-use crate::{check, plugins, records, run, scaffold, script, user};
+use crate::{check, faces, operator, plugins, records, run, scaffold, script, user};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +48,30 @@ enum Command {
         source: File,
         #[command(subcommand)]
         command: records::Command,
+    },
+    /// Look at the faces that were kept, and delete them.
+    Faces {
+        #[command(flatten)]
+        source: File,
+        #[command(subcommand)]
+        command: faces::Command,
+    },
+    /// Ask a service of the running gateway, such as counts.read, as its administrator.
+    Call {
+        #[command(flatten)]
+        source: File,
+        /// The service
+        service: String,
+        /// The request as JSON, or `-` to read it from standard input
+        #[arg(default_value = "{}")]
+        request: String,
+    },
+    /// Write down what rules of the running gateway are told, for `gantry script replay`.
+    Record {
+        #[command(flatten)]
+        source: File,
+        #[command(flatten)]
+        record: operator::Record,
     },
     /// Work on scripts: mappings and rules.
     Script {
@@ -105,6 +129,15 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Records { source, command } => {
             sources(source, None).and_then(|sources| records::command(&sources, command))
+        }
+        Command::Faces { source, command } => {
+            sources(source, None).and_then(|sources| faces::command(&sources, &command))
+        }
+        Command::Call { source, service, request } => {
+            sources(source, None).and_then(|sources| operator::call_command(&sources, &service, &request))
+        }
+        Command::Record { source, record } => {
+            sources(source, None).and_then(|sources| operator::record_command(&sources, &record))
         }
         Command::Script { source, command } => {
             sources(source, None).and_then(|sources| script::command(&sources, command))

@@ -1,5 +1,6 @@
 //! What `/metrics` answers: everything recorded through the `metrics` facade, and the process itself.
 
+use gantry_analysis::AnalysisStatus;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt::Write;
@@ -12,6 +13,15 @@ pub(crate) struct Metrics {
     started_unix_s: f64,
 }
 
+/// Takes over what an analysis has counted.
+pub(crate) fn analysis(status: &AnalysisStatus) {
+    let labels = [("camera", status.camera.clone()), ("detector", status.detector.to_owned())];
+    metrics::counter!("gantry_analysis_frames_total", &labels).absolute(status.frames);
+    metrics::counter!("gantry_analysis_skipped_total", &labels).absolute(status.skipped);
+    metrics::gauge!("gantry_analysis_busy_seconds", &labels).set(status.busy.as_secs_f64());
+    metrics::gauge!("gantry_analysis_people", &labels).set(status.people as f64);
+}
+
 /// Upper bounds of histograms, in their own unit (seconds mostly): from half a millisecond, which is a frame handed on
 /// quickly, to the ten seconds after which nobody waits.
 const BUCKETS: [f64; 14] =
@@ -21,6 +31,11 @@ impl Metrics {
     /// Installs the recorder of the process.
     pub(crate) fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+        metrics::describe_counter!("gantry_analysis_frames_total", "Pictures that were looked at.");
+        metrics::describe_counter!("gantry_analysis_skipped_total", "Pictures that were not looked at: a newer one came.");
+        metrics::describe_gauge!("gantry_analysis_busy_seconds", "Time spent looking, in seconds.");
+        metrics::describe_gauge!("gantry_analysis_people", "People who are followed now.");
+        metrics::describe_counter!("gantry_crossings_total", "People who crossed a line.");
         metrics::describe_counter!(
             "gantry_config_reloads_total",
             "Changed configurations, applied or refused."

@@ -4,15 +4,39 @@ mod command;
 
 pub(crate) use command::{Command, command};
 
+use gantry_core::config::Config;
 use gantry_core::health::{Health, Level};
-use gantry_store::{Draft, Settings, Store, StoreError};
+use gantry_store::{Draft, Keep, Settings, Store, StoreError, Uuid};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where the records are.
-fn folder(state_dir: &Path) -> PathBuf {
+pub(crate) fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("records")
+}
+
+/// What is kept of which collection.
+fn keeps(config: &Config) -> BTreeMap<String, Keep> {
+    let faces = &config.faces;
+    let faces = Keep {
+        max_age: Some(faces.max_age),
+        max_count: Some(faces.max_count),
+        max_bytes: Some(faces.max_bytes),
+    };
+    let aged = |age| Keep { max_age: Some(age), ..Keep::default() };
+    BTreeMap::from([
+        ("faces".to_owned(), faces),
+        ("counts".to_owned(), aged(config.counts.max_age)),
+        ("hours".to_owned(), aged(config.counts.max_history)),
+        ("days".to_owned(), aged(config.counts.max_history)),
+    ])
+}
+
+/// How the store is opened for this configuration.
+pub(crate) fn settings(config: &Config) -> Settings {
+    Settings { collections: keeps(config), ..Settings::default() }
 }
 
 /// The store, and how it does.
@@ -23,8 +47,8 @@ pub(crate) struct Records {
 
 impl Records {
     /// Opens the store in `state_dir`, and repairs what a power cut left.
-    pub(crate) fn open(state_dir: &Path, health: Arc<Health>) -> Result<Self, StoreError> {
-        let store = Store::open(&folder(state_dir), Settings::default())?;
+    pub(crate) fn open(config: &Config, health: Arc<Health>) -> Result<Self, StoreError> {
+        let store = Store::open(&folder(&config.state_dir), settings(config))?;
         if let Some(repaired) = &store.opened().repaired {
             tracing::error!("the records were damaged: {repaired}");
         }
@@ -34,18 +58,40 @@ impl Records {
         Ok(Self { store, health })
     }
 
+    /// Takes over what is to be kept from now on.
+    pub(crate) fn apply(&self, config: &Config) {
+        if let Err(error) = self.store.set_keep(Keep::default(), keeps(config)) {
+            tracing::error!("what is kept of records stays as it was: {error}");
+        }
+    }
+
+    /// The store itself.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Appends a record of the gateway's own. Does not wait; one that is refused is told about in the log and the health.
     pub(crate) fn note(&self, collection: &'static str, record: Value) {
-        let health = self.health.clone();
         let draft = Draft { collection: collection.to_owned(), json: record.to_string(), ..Draft::default() };
+        self.append(draft, |_| {});
+    }
+
+    /// The same for a draft that somebody waits for: `done` gets the id on the store's thread, or nothing when the record
+    /// was refused.
+    pub(crate) fn append(&self, draft: Draft, done: impl FnOnce(Option<Uuid>) + Send + 'static) {
+        let (health, collection) = (self.health.clone(), draft.collection.clone());
         self.store.append(
             draft,
             Box::new(move |appended| match appended {
-                Ok(_) => health.forget("records"),
+                Ok(appended) => {
+                    health.forget("records");
+                    done(Some(appended.id));
+                }
                 Err(error) => {
                     if health.report("records", Level::Failed, error.to_string()) {
                         tracing::error!(collection, "a record is lost: {error}");
                     }
+                    done(None);
                 }
             }),
         );

@@ -5,6 +5,7 @@ use crate::cli::EXIT_CONFIG;
 use crate::config::{Located, Sources};
 use crate::log;
 use crate::metrics::Metrics;
+use crate::operator::Operator;
 use crate::runtime::Gateway;
 use crate::statedir::StateDir;
 use crate::watch::Watch;
@@ -59,7 +60,7 @@ pub(crate) fn run(sources: Sources) -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watch = Watch::new(&text.unwrap_or_default());
-    let mut running = Running { sources, gateway, log, state_dir, watch, admin: None };
+    let mut running = Running { sources, gateway, log, state_dir, watch, admin: None, operator: None };
     let done = runtime.block_on(running.run(config));
     // A plugin that hangs in `validate` has a thread that nobody waits for.
     runtime.shutdown_background();
@@ -85,6 +86,7 @@ struct Running {
     state_dir: StateDir,
     watch: Watch,
     admin: Option<Admin>,
+    operator: Option<Operator>,
 }
 
 fn every(period: Duration) -> Interval {
@@ -102,6 +104,8 @@ impl Running {
 
         // First what can fail, so that nothing has to be stopped again.
         self.admin = Some(Admin::bind(config.admin.bind, self.gateway.clone()).await?);
+        let (services, tape) = (self.gateway.services(), self.gateway.tape());
+        self.operator = Some(Operator::bind(&config.state_dir, services, tape)?);
         self.gateway.apply(config);
         self.announce()?;
 
@@ -161,6 +165,7 @@ impl Running {
         tracing::info!("stopping");
         systemd::stopping();
         self.state_dir.withdraw();
+        self.operator = None;
         let gateway = self.gateway.clone();
         let end = tokio::task::spawn_blocking(move || gateway.shutdown());
         tokio::select! {

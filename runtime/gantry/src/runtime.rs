@@ -4,12 +4,17 @@
 use crate::admin::Facts;
 use crate::check::count;
 use crate::config::{pipeline_dir, plugin_dir};
+use crate::counts::{self, Counts};
+use crate::encoder::Encoders;
+use crate::faces::{self, Desk};
 use crate::metrics::Metrics;
 use crate::readiness::{self, Problem};
 use crate::records::Records;
 use crate::state::State;
+use crate::tape::Tape;
 use crate::watchdog;
 use gantry_access::Initial;
+use gantry_analysis::Analyses;
 use gantry_core::Runtime;
 use gantry_core::config::Config;
 use gantry_core::health::Level;
@@ -31,6 +36,11 @@ pub(crate) struct Gateway {
     cameras: Arc<Cameras>,
     state: State,
     records: Arc<Records>,
+    analyses: Analyses,
+    counts: Counts,
+    desk: Arc<Desk>,
+    face_policy: Arc<faces::Rules>,
+    tape: Arc<Tape>,
     plugins: Plugins,
     metrics: Metrics,
     applied: Mutex<Config>,
@@ -45,12 +55,45 @@ impl Gateway {
         metrics: Metrics,
     ) -> anyhow::Result<(Self, Option<Initial>)> {
         let runtime = Runtime::default();
-        let records = Arc::new(Records::open(&config.state_dir, runtime.health.clone())?);
+        let records = Arc::new(Records::open(config, runtime.health.clone())?);
         let cameras = Arc::new(Cameras::new(runtime.clone(), pipeline_dir(config, file))?);
         let (state, initial) = State::start(&runtime, &cameras, &records, config, file)?;
+        let tape = Arc::<Tape>::default();
+        let parts = counts::Parts {
+            runtime: runtime.clone(),
+            records: records.clone(),
+            scripts: state.scripts().clone(),
+            control: state.control().clone(),
+            acts: state.outside().clone(),
+            tape: tape.clone(),
+        };
+        let counts = Counts::start(parts, config)?;
+        counts::offer(&runtime, &counts.post(), &records, state.door());
+        let post = counts.post();
+        let analyses = Analyses::new(
+            runtime.clone(),
+            Arc::<Encoders>::default(),
+            Arc::new(move |seen| post.seen(seen)),
+        );
+        let desk = Arc::new(Desk::start(records.clone())?);
+        let face_policy = Arc::<faces::Rules>::default();
+        faces::offer(&runtime, &desk, state.door(), &face_policy, &records);
         let settings = Settings { state_dir: config.state_dir.clone(), plugin_dir: plugin_dir(config) };
         let plugins = Plugins::new(runtime.clone(), settings);
-        let gateway = Self { runtime, cameras, state, records, plugins, metrics, applied: Mutex::default() };
+        let gateway = Self {
+            runtime,
+            cameras,
+            state,
+            records,
+            analyses,
+            counts,
+            desk,
+            face_policy,
+            tape,
+            plugins,
+            metrics,
+            applied: Mutex::default(),
+        };
         Ok((gateway, initial))
     }
 
@@ -61,8 +104,12 @@ impl Gateway {
     /// Makes a configuration without findings the one in force. What did not change is not touched. Returns at once, with
     /// the keys whose change needs a new process.
     pub(crate) fn apply(&self, new: Config) -> Vec<&'static str> {
+        self.records.apply(&new);
         self.cameras.apply(&new.cameras);
         self.state.apply(&self.config(), &new);
+        self.counts.configure(&new);
+        self.face_policy.set(faces::Policy::of(&new));
+        self.analyses.apply(&new);
         self.plugins.apply(&new.plugins);
         let names: Vec<&String> = new.cameras.keys().collect();
         let names = json!({ "cameras": names });
@@ -152,6 +199,16 @@ impl Gateway {
         self.cameras.status()
     }
 
+    /// What the operator's door leads to.
+    pub(crate) fn services(&self) -> Arc<gantry_core::services::Services> {
+        self.runtime.services.clone()
+    }
+
+    /// What rules are told.
+    pub(crate) fn tape(&self) -> Arc<Tape> {
+        self.tape.clone()
+    }
+
     /// Has the folder of scripts looked at.
     pub(crate) fn look_at_scripts(&self) {
         self.state.look_at_scripts();
@@ -161,6 +218,9 @@ impl Gateway {
     pub(crate) fn shutdown(&self) {
         let begin = Instant::now();
         self.plugins.shutdown(begin + PLUGINS_END);
+        self.analyses.shutdown(begin + ALL_ENDS);
+        self.counts.stop();
+        self.desk.stop();
         self.state.shutdown(begin + ALL_ENDS);
         self.records.close();
         self.cameras.shutdown(begin + ALL_ENDS);
@@ -206,6 +266,9 @@ impl Facts for Gateway {
     }
 
     fn metrics(&self) -> String {
+        for status in self.analyses.status() {
+            crate::metrics::analysis(&status);
+        }
         self.metrics.render()
     }
 
@@ -214,6 +277,17 @@ impl Facts for Gateway {
     }
 
     fn cameras(&self) -> Value {
-        json!({ "cameras": self.cameras.status() })
+        let mut cameras = json!(self.cameras.status());
+        for status in self.analyses.status() {
+            let camera = cameras.as_array_mut().and_then(|all| all.iter_mut().find(|c| c["name"] == status.camera));
+            if let Some(camera) = camera {
+                camera["analysis"] = json!({
+                    "detector": status.detector, "stream": status.stream, "running": status.running,
+                    "frames": status.frames, "skipped": status.skipped, "people": status.people,
+                    "last_ms": status.last.as_secs_f64() * 1e3, "average_ms": status.average.as_secs_f64() * 1e3,
+                });
+            }
+        }
+        json!({ "cameras": cameras })
     }
 }

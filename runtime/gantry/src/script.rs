@@ -1,7 +1,7 @@
 //! `gantry script`: works on the files of mappings and rules, without a running gateway.
 
 use crate::check::count;
-use crate::config::{Sources, script_dir};
+use crate::config::Sources;
 use anyhow::Context;
 use clap::Subcommand;
 use gantry_script::{Settings, check, docs, replay, test};
@@ -31,6 +31,8 @@ pub(crate) enum Command {
         /// The recording: lines of {"hook": …, "event": …}
         recording: PathBuf,
     },
+    /// Write down what rules of the running gateway are told: the same as `gantry record`.
+    Record(crate::operator::Record),
     /// Print what scripts can use, or write the definitions that editors read.
     Docs {
         /// The folder to write to, such as scripts/api
@@ -41,12 +43,7 @@ pub(crate) enum Command {
 
 /// Does it.
 pub(crate) fn command(sources: &Sources, command: Command) -> anyhow::Result<ExitCode> {
-    let merged = sources.load();
-    let settings = Settings {
-        dir: script_dir(&merged.config, &sources.file),
-        limits: merged.config.scripts,
-        ..Settings::default()
-    };
+    let settings = crate::state::script_settings(&sources.load().config, &sources.file);
     match command {
         Command::Check => Ok(check_all(&settings)),
         Command::Run { rule, hook, event } => {
@@ -64,6 +61,7 @@ pub(crate) fn command(sources: &Sources, command: Command) -> anyhow::Result<Exi
             let file = File::open(&recording).with_context(|| recording.display().to_string())?;
             play(&settings, &rule, BufReader::new(file).lines())
         }
+        Command::Record(record) => crate::operator::record_command(sources, &record),
         Command::Docs { write } => {
             for (name, text) in docs() {
                 match &write {

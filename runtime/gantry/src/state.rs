@@ -21,12 +21,13 @@ use gantry_script::{Scripts, Settings};
 use journal::Audit;
 use kept::KeptState;
 use mappings::Mappings;
-use services::Door;
+use serde_json::Value;
+pub(crate) use services::Door;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use targets::Outside;
+pub(crate) use targets::Outside;
 use upkeep::Upkeep;
 
 /// Everything between a client that writes and what that acts on.
@@ -109,8 +110,9 @@ impl State {
             }
         }));
         let kept = KeptState::open(&config.state_dir);
-        let saved = kept.saved().clone();
-        let upkeep = Upkeep::start(runtime, &control, &door, records, kept)?;
+        let saved = kept.observables().clone();
+        scripts.restore(kept.rules().clone());
+        let upkeep = Upkeep::start(runtime, &control, &door, records, &scripts, kept)?;
         let state = Self {
             control,
             scripts,
@@ -148,6 +150,26 @@ impl State {
         self.control.settle();
     }
 
+    /// Who knocks, for services of others.
+    pub(crate) fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    /// The script thread.
+    pub(crate) fn scripts(&self) -> &Arc<Scripts> {
+        &self.scripts
+    }
+
+    /// All changes of observables.
+    pub(crate) fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// What takes snapshots.
+    pub(crate) fn outside(&self) -> &Arc<Outside> {
+        &self.outside
+    }
+
     /// Has the folder of scripts looked at.
     pub(crate) fn look_at_scripts(&self) {
         self.scripts.poll();
@@ -169,6 +191,7 @@ fn snapshot_dir(config: &Config) -> PathBuf {
     config.snapshots.dir.clone().unwrap_or_else(|| config.state_dir.join("snapshots"))
 }
 
-fn script_settings(config: &Config, file: &Path) -> Settings {
-    Settings { dir: script_dir(config, file), limits: config.scripts.clone(), ..Settings::default() }
+pub(crate) fn script_settings(config: &Config, file: &Path) -> Settings {
+    let rules = config.rules.iter().map(|(name, table)| (name.clone(), Value::Object(table.clone())));
+    Settings { dir: script_dir(config, file), limits: config.scripts.clone(), rules: rules.collect() }
 }

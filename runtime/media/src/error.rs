@@ -1,9 +1,9 @@
-//! What can go wrong with a camera before it runs.
+//! What can go wrong with a camera before it runs, and with films and single pictures.
 
 use crate::source::SourceError;
 use std::path::PathBuf;
 
-/// Why a camera, or all of them, cannot start.
+/// Why a camera, or all of them, cannot start; why a film cannot be read or written, or a picture not be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
     /// GStreamer itself does not start.
@@ -37,5 +37,24 @@ pub enum MediaError {
         file: String,
         /// Each a sentence that ends in the next step.
         problems: Vec<String>,
+    },
+    /// A picture cannot be encoded as JPEG.
+    #[error("cannot encode the picture as JPEG: {0}")]
+    Still(String),
+    /// A recording or network camera cannot be read, or not to its end.
+    #[error("cannot play {source_name}: {reason}")]
+    Film {
+        /// The file or URI, without credentials.
+        source_name: String,
+        /// What is wrong, and the next step.
+        reason: String,
+    },
+    /// A film cannot be written.
+    #[error("cannot write {}: {reason}", path.display())]
+    FilmWriter {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the next step.
+        reason: String,
     },
 }

@@ -4,6 +4,9 @@
 //! its own, looks at the frames that pass, and replaces a session that errors, ends or falls silent. What a pipeline is
 //! made of is said in a [`PipelineFile`]; which one belongs to a camera follows from its [`Source`].
 //!
+//! Beside cameras there are [`Film`], which reads a recording as fast as the machine can, [`FilmWriter`], and [`Still`] for
+//! single pictures.
+//!
 //! This crate does *not* read the configuration file, does not know who watches (the hub's demand is all it sees), and
 //! touches no pixels except those of the [`demo`] scene and of pictures
 //! that are corrected in software. It is the only crate that needs GStreamer.
@@ -19,6 +22,8 @@ mod control;
 pub mod demo;
 mod error;
 mod figures;
+mod film;
+mod film_writer;
 mod gate;
 mod late;
 mod launch;
@@ -34,6 +39,7 @@ mod sink;
 mod snapshot;
 mod source;
 mod status;
+mod still;
 mod streams;
 mod tap;
 mod tone;
@@ -42,6 +48,8 @@ mod v4l2;
 pub use cameras::Cameras;
 pub use control::{Control, ControlError, ControlInfo, ControlKind, DeviceControl};
 pub use error::MediaError;
+pub use film::{Film, FilmFormat, FilmFrame, FilmStop, Wanted};
+pub use film_writer::{FilmCodec, FilmWriter};
 pub use pipeline_file::{PipelineFile, StreamSpec};
 pub use recorder::{
     Closed, ClosedWhy, FreeSpace, OnEvent, Progress, RecordError, RecordEvent, RecordStatus, Recorder,
@@ -50,6 +58,7 @@ pub use recorder::{
 pub use snapshot::{OnRemoved, PassesJpeg, Reply, Snapshot, SnapshotError, Snapshots};
 pub use source::{Source, SourceError, V4l2Format, redact};
 pub use status::{CameraState, CameraStatus};
+pub use still::{I420View, Still};
 
 /// Starts GStreamer and makes this crate's own elements known.
 fn init() -> Result<(), MediaError> {

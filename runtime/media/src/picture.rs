@@ -1,5 +1,6 @@
 //! From frames of the hub back to buffers of GStreamer.
 
+use crate::I420View;
 use bytes::Bytes;
 use gantry_core::frames::{Format, Frame};
 use gstreamer as gst;
@@ -51,6 +52,30 @@ pub(crate) fn raw(frame: &Frame) -> Result<(gst_video::VideoInfo, Bytes), String
         }
     }
     Ok((info, data.into()))
+}
+
+/// Copies a picture that somebody else holds into GStreamer's layout.
+pub(crate) fn lay_out(view: &I420View<'_>) -> Result<(gst_video::VideoInfo, gst::Buffer), String> {
+    let info = info(gst_video::VideoFormat::I420, view.width, view.height)?;
+    let mut data = vec![0; info.size()];
+    let (width, height) = (view.width as usize, view.height as usize);
+    let sizes = [(width, height), (width.div_ceil(2), height.div_ceil(2))];
+    for (n, plane) in view.planes.into_iter().enumerate() {
+        let ((width, rows), from_stride) = (sizes[n.min(1)], view.strides[n.min(1)]);
+        let (offset, to_stride) = (info.offset()[n], info.stride()[n] as usize);
+        let needed = (rows - 1).saturating_mul(from_stride).saturating_add(width);
+        if from_stride < width || plane.len() < needed {
+            let (w, h, found) = (view.width, view.height, plane.len());
+            return Err(format!(
+                "plane {n} of a {w}x{h} picture needs {needed} bytes and has {found}: give whole pictures"
+            ));
+        }
+        for row in 0..rows {
+            let (to, from) = (offset + row * to_stride, row * from_stride);
+            data[to..to + width].copy_from_slice(&plane[from..from + width]);
+        }
+    }
+    Ok((info, gst::Buffer::from_mut_slice(data)))
 }
 
 #[cfg(test)]

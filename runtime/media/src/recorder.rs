@@ -6,7 +6,7 @@
 mod clip;
 mod ebml;
 pub(crate) mod folder;
-mod h264;
+pub(crate) mod h264;
 mod matroska;
 mod queue;
 mod store;

@@ -2,13 +2,11 @@
 
 use crate::recorder::Removed;
 use crate::recorder::folder::{self, Folder, FreeSpace, Limits, megabytes};
-use crate::{lock, picture};
+use crate::{lock, picture, still};
 use bytes::Bytes;
 use gantry_core::config;
 use gantry_core::frames::{Format, Frame, Hub, Watch};
 use gstreamer as gst;
-use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
 use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,8 +19,6 @@ use std::time::{Duration, Instant, SystemTime};
 const MAX_WAITING: usize = 4;
 /// A camera that gives nothing for so long gives no snapshot.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Encoding one picture takes milliseconds.
-const ENCODING: gst::ClockTime = gst::ClockTime::from_seconds(5);
 /// Limits are looked at this often.
 const SELDOM: Duration = Duration::from_secs(60);
 
@@ -344,27 +340,7 @@ fn encode(frame: &Frame, quality: u32) -> Result<Bytes, String> {
     }
     gst::init().map_err(|e| format!("cannot start GStreamer: {e}: install gstreamer1.0-plugins-good"))?;
     let (info, data) = picture::raw(frame)?;
-    let caps = info.to_caps().map_err(|e| e.to_string())?;
-    let quality = quality.clamp(1, 100);
-    let text =
-        format!("appsrc name=input format=time ! jpegenc quality={quality} ! appsink name=output sync=false");
-    let pipeline = gst::parse::launch(&text).map_err(|e| e.message().to_owned())?;
-    let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "not a pipeline")?;
-    let input = pipeline.by_name("input").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
-    let output = pipeline.by_name("output").and_then(|e| e.downcast::<gst_app::AppSink>().ok());
-    let (input, output) = (input.ok_or("no appsrc")?, output.ok_or("no appsink")?);
-    input.set_caps(Some(&caps));
-    let sample = pipeline.set_state(gst::State::Playing).ok().and_then(|_| {
-        let mut buffer = gst::Buffer::from_slice(data);
-        if let Some(buffer) = buffer.get_mut() {
-            buffer.set_pts(gst::ClockTime::ZERO);
-        }
-        input.push_buffer(buffer).ok()?;
-        input.end_of_stream().ok()?;
-        output.try_pull_sample(ENCODING)
-    });
-    let _ = pipeline.set_state(gst::State::Null);
-    let buffer = sample.and_then(|s| s.buffer_owned()).ok_or("jpegenc gives nothing: report it")?;
-    let mapped = buffer.into_mapped_buffer_readable().map_err(|_| "its memory cannot be read")?;
-    Ok(Bytes::from_owner(mapped))
+    // Snapshots are rare: no encoder is kept for them.
+    let quality = u8::try_from(quality.clamp(1, 100)).unwrap_or(100);
+    still::Encoder::new(quality)?.encode(&info, gst::Buffer::from_slice(data))
 }

@@ -83,7 +83,7 @@ pub(crate) fn one(
             Err(message) => return refuse(message),
         }
     }
-    let result = program.call(function, None, args, false)?;
+    let result = program.call(function, None, &|| args.clone(), false)?;
     crate::effect::log_all(&program.file, &program.engines().session.take_effects());
     value::to_json(&result).map_err(|e| {
         program.error_in(

@@ -58,7 +58,9 @@ fn page(files: &[Generated]) -> String {
          ## Hooks\n\n\
          A rule (`scripts/rules/NAME.rhai`) defines the hooks that it wants, each with one parameter. `this` is the \
          rule's own state, a map that survives reload and restart; what the script's last expression gives is what it is at \
-         first. `config` is what is configured for the rule.\n\n\
+         first. `config` is what is configured for it in gantry.toml, `[rules.NAME]`; it is there at the top level of the \
+         script too, which runs when the script is loaded: a `throw` there says what is wrong with the configuration. \
+         `enabled = false` in that table turns the rule off.\n\n\
          | Hook | Called when |\n| --- | --- |\n",
     );
     let mut row = |cells: [&str; 2]| {
@@ -66,6 +68,13 @@ fn page(files: &[Generated]) -> String {
     };
     for hook in HOOKS {
         row([&format!("{}(event)", hook.name), hook.about]);
+    }
+    for hook in HOOKS.iter().filter(|hook| !hook.fields.is_empty()) {
+        let _ = write!(page, "\n### The event of `{}`\n\n| Part | What it is |\n| --- | --- |\n", hook.name);
+        for field in hook.fields {
+            let path = if field.path.is_empty() { String::new() } else { format!("`{}`", field.path) };
+            let _ = writeln!(page, "| {path} | {} |", field.about);
+        }
     }
     page.push_str(
         "\n## What a rule can cause\n\n\
@@ -92,7 +101,8 @@ fn page(files: &[Generated]) -> String {
          ## What scripts cannot do\n\n\
          There is no clock, file, network or randomness, no `eval` and no `import`: what a rule needs to know is in the event. \
          A call may take {} operations, {:?}, {} calls deep, texts of {} bytes, arrays and maps of {} elements (`[scripts]` \
-         in gantry.toml). Above that it fails and changes nothing.\n",
+         in gantry.toml). Above that it fails and changes nothing. The event itself may be larger; what a rule copies from it \
+         counts.\n",
         FIELDS.map(|field| format!("`{field}`")).join(", "),
         limits.max_operations,
         limits.deadline,

@@ -5,6 +5,7 @@ use crate::error::ScriptError;
 use crate::mapping::Entry;
 use crate::program::{LOAD_DEADLINE, Program, Texts, no_config};
 use crate::rule::Rule;
+use crate::setup::Setup;
 use crate::source::Source;
 use crate::{table, value};
 use gantry_core::config;
@@ -56,15 +57,16 @@ pub(crate) fn mapping(
     Ok((program, keys))
 }
 
-/// Compiles a rule and looks at its hooks.
+/// Compiles a rule and looks at its hooks. `table` is what is configured for it.
 pub(crate) fn rule(
     engines: &Rc<Engines>,
     source: &Source,
     texts: Texts,
-    config: Option<&Value>,
+    table: Option<&Value>,
 ) -> Result<Rule, Vec<ScriptError>> {
     let text = text(source).map_err(|e| vec![e])?;
-    let config = rule_config(engines, source, config).map_err(|e| vec![e])?;
+    let setup = Setup::of(table).map_err(|e| vec![ScriptError::whole(&source.file, e)])?;
+    let config = rule_config(engines, source, setup.config.as_ref()).map_err(|e| vec![e])?;
     let program = Program::load(engines, &source.file, text, texts, config).map_err(|e| vec![e])?;
     Rule::new(program)
 }

@@ -7,7 +7,9 @@ use crate::mapping::Mapping;
 use crate::program::{Program, Texts};
 use crate::rule::Rule;
 use crate::scripts::Settings;
+use crate::setup::{Setup, without_a_script};
 use crate::source::{self, Folder, Id};
+use gantry_core::spelling::nearest;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -19,6 +21,8 @@ pub(crate) struct Offline {
     pub(crate) mappings: BTreeMap<String, (Mapping, Program)>,
     pub(crate) rules: BTreeMap<String, Rule>,
     pub(crate) problems: Vec<ScriptError>,
+    /// What is wrong with rules that are turned off: nobody's business until somebody wants to try them.
+    off: Vec<ScriptError>,
 }
 
 impl Offline {
@@ -54,13 +58,39 @@ impl Offline {
             }
         }
         let mut rules = BTreeMap::new();
+        let mut off = Vec::new();
         for (name, source) in of(Folder::Rules) {
-            match load::rule(&engines, source, texts.clone(), settings.rules.get(name)) {
+            let table = settings.rules.get(name);
+            match load::rule(&engines, source, texts.clone(), table) {
                 Ok(rule) => drop(rules.insert(name.clone(), rule)),
+                Err(errors) if Setup::is_off(table) => off.extend(errors),
                 Err(errors) => problems.extend(errors),
             }
         }
-        Self { engines, sources, texts, mappings, rules, problems }
+        if !sources.is_empty() {
+            problems.extend(without_a_script(settings, &sources).into_iter().map(|(_, error)| error));
+        }
+        Self { engines, sources, texts, mappings, rules, problems, off }
+    }
+
+    /// The rule of that name, whether it is turned on or off.
+    pub(crate) fn rule(&self, settings: &Settings, name: &str) -> Result<&Rule, Vec<ScriptError>> {
+        if let Some(rule) = self.rules.get(name) {
+            return Ok(rule);
+        }
+        let id = Id { folder: Folder::Rules, name: name.to_owned() };
+        if let Some(source) = self.sources.get(&id) {
+            let its = |problem: &&ScriptError| problem.file == *source.file;
+            return Err(self.problems.iter().chain(&self.off).filter(its).cloned().collect());
+        }
+        let known: Vec<_> = self.rules.keys().map(String::as_str).collect();
+        let message = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("there is no such rule; did you mean `{near}`?"),
+            None if known.is_empty() => "there is no such rule, and no other: write one first".into(),
+            None => format!("there is no such rule: there are {}", known.join(", ")),
+        };
+        let file = settings.dir.join("rules").join(format!("{name}.rhai")).display().to_string();
+        Err(vec![ScriptError::whole(&file, message)])
     }
 }
 
@@ -69,7 +99,8 @@ impl Offline {
 pub struct Check {
     /// The good scripts, such as `mappings/cpro`, sorted.
     pub good: Vec<String>,
-    /// What is wrong, in the order of the files.
+    /// What is wrong, in the order of the files, and then the tables `[rules.NAME]` without a script. What is wrong with a
+    /// rule that is turned off is not among it.
     pub problems: Vec<ScriptError>,
 }
 
@@ -78,7 +109,8 @@ pub struct Check {
 pub fn check(settings: &Settings) -> Check {
     on_a_large_stack(|| {
         let offline = Offline::load(settings);
-        let bad: Vec<&str> = offline.problems.iter().map(|problem| problem.file.as_str()).collect();
+        let bad = offline.problems.iter().chain(&offline.off).map(|problem| problem.file.as_str());
+        let bad: Vec<&str> = bad.collect();
         let is_good = |source: &&source::Source| !bad.contains(&source.file.as_ref());
         let good = offline.sources.iter().filter(|(_, source)| is_good(source)).map(|(id, _)| id.to_string());
         Check { good: good.collect(), problems: offline.problems.clone() }

@@ -104,12 +104,14 @@ impl Program {
         result.map_err(|error| self.error("", &error, |engine| run(engine).map(|_| ())))
     }
 
-    /// Calls a function. `this` changes only when the call succeeds. What it caused is in the session.
+    /// Calls a function. `this` changes only when the call succeeds. What it caused is in the session. `args` makes the
+    /// arguments, and once more when the place of an error is to be found: a copy that is kept for that would cost more than
+    /// most calls.
     pub(crate) fn call(
         &self,
         name: &str,
         this: Option<&mut Dynamic>,
-        args: Vec<Dynamic>,
+        args: &dyn Fn() -> Vec<Dynamic>,
         may_act: bool,
     ) -> Result<Dynamic, ScriptError> {
         let mut bound = this.as_deref().cloned();
@@ -122,7 +124,7 @@ impl Program {
         };
         let session = &self.engines.session;
         session.begin(may_act, &self.config, self.engines.deadline());
-        match guarded(|| run(&self.engines.plain, &mut bound, args.clone())) {
+        match guarded(|| run(&self.engines.plain, &mut bound, args())) {
             Ok(value) => {
                 if let (Some(this), Some(bound)) = (this, bound) {
                     *this = bound;
@@ -133,7 +135,7 @@ impl Program {
                 // Lines for the log help to find out why; nothing else of a failed call is let out.
                 crate::effect::log_all(&self.file, &session.take_effects());
                 let mut copy = this.as_deref().cloned();
-                Err(self.error(name, &error, move |engine| run(engine, &mut copy, args).map(|_| ())))
+                Err(self.error(name, &error, move |engine| run(engine, &mut copy, args()).map(|_| ())))
             }
         }
     }
@@ -191,6 +193,11 @@ impl Program {
 
     pub(crate) fn ast(&self) -> &AST {
         &self.ast
+    }
+
+    /// What the script sees as `config`.
+    pub(crate) fn config(&self) -> &Dynamic {
+        &self.config
     }
 
     pub(crate) fn engines(&self) -> &Engines {

@@ -2,6 +2,7 @@
 
 use crate::effect::Effect;
 use crate::error::ScriptError;
+use crate::events::Events;
 use crate::offline::{Offline, on_a_large_stack};
 use crate::rule::{HOOKS, Rule};
 use crate::scripts::Settings;
@@ -25,6 +26,9 @@ pub struct Recorded {
 struct Replayed<'a> {
     /// The line of the recording, from 1.
     line: usize,
+    /// The local time of the event, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     /// The hook.
     hook: &'a str,
     /// What it caused.
@@ -36,7 +40,13 @@ struct Replayed<'a> {
 }
 
 /// Plays a recording, JSON lines of `{"hook", "event"}`, through the rule of that name, from its first state. `out` gets a
-/// JSON line for each event that caused something or failed: the same for the same recording, always.
+/// JSON line for each event that caused something or failed: the same for the same recording, always. A rule that is turned
+/// off can be played too.
+///
+/// What the recording says of events (`event.events`) is by what was configured when it was made. Of those that the rule
+/// begins and ends itself it sees instead what it made of them while it was played, none of them running at first: one
+/// recording does to try any configuration. They are the names that it writes in `begin_event` and `end_event`; if it writes
+/// none there, those of its texts and of its configuration; and in any case those that it has begun or ended.
 ///
 /// The error says why nothing could be played: no such rule, a rule that is not good, a line that is not a recording's.
 pub fn replay(
@@ -47,62 +57,86 @@ pub fn replay(
 ) -> Result<(), Vec<ScriptError>> {
     on_a_large_stack(move || {
         let offline = Offline::load(settings);
-        let Some(rule) = offline.rules.get(rule) else {
-            let file = settings.dir.join("rules").join(format!("{rule}.rhai")).display().to_string();
-            let problems: Vec<_> = offline.problems.iter().filter(|p| p.file == file).cloned().collect();
-            if !problems.is_empty() {
-                return Err(problems);
-            }
-            let known: Vec<_> = offline.rules.keys().map(String::as_str).collect();
-            let message = match gantry_core::spelling::nearest(rule, known.iter().copied()) {
-                Some(near) => format!("there is no such rule; did you mean `{near}`?"),
-                None if known.is_empty() => "there is no such rule, and no other: write one first".into(),
-                None => format!("there is no such rule: there are {}", known.join(", ")),
-            };
-            return Err(vec![ScriptError::whole(&file, message)]);
-        };
-        play(rule, lines, out).map_err(|error| vec![error])
+        let rule = offline.rule(settings, rule)?;
+        let mut player = Player::new(rule, Events::of_recording(rule.event_names()), out);
+        let all = lines.enumerate().try_for_each(|(number, line)| player.line(number + 1, line));
+        all.map_err(|error| vec![error])
     })
 }
 
-fn play(
-    rule: &Rule,
-    lines: impl Iterator<Item = std::io::Result<String>>,
-    mut out: impl FnMut(String),
-) -> Result<(), ScriptError> {
-    let mut state = rule.state(None);
-    for (number, line) in lines.enumerate() {
-        let number = number + 1;
-        let bad = |message: String| ScriptError::at("recording", "", number, 1, message);
-        let line = line.map_err(|e| bad(e.to_string()))?;
+/// Gives one event to a rule, as it is. `out` gets a line as that of [`replay`], if the event caused something or failed.
+///
+/// The error says why the rule could not be called.
+pub fn call(
+    settings: &Settings,
+    rule: &str,
+    event: Recorded,
+    out: impl FnMut(String) + Send,
+) -> Result<(), Vec<ScriptError>> {
+    on_a_large_stack(move || {
+        let offline = Offline::load(settings);
+        let rule = offline.rule(settings, rule)?;
+        Player::new(rule, Events::of_test(), out).event(1, event).map_err(|error| vec![error])
+    })
+}
+
+struct Player<'a, Out> {
+    rule: &'a Rule,
+    state: rhai::Dynamic,
+    events: Events,
+    out: Out,
+}
+
+impl<'a, Out: FnMut(String)> Player<'a, Out> {
+    fn new(rule: &'a Rule, events: Events, out: Out) -> Self {
+        Self { rule, state: rule.state(None), events, out }
+    }
+
+    fn line(&mut self, number: usize, line: std::io::Result<String>) -> Result<(), ScriptError> {
+        let line = line.map_err(|e| bad(number, e.to_string()))?;
         if line.len() > MAX_LINE {
-            return Err(bad(format!("the line has more than {MAX_LINE} bytes: is it a recording?")));
+            let message = format!("the line has more than {MAX_LINE} bytes: is it a recording?");
+            return Err(bad(number, message));
         }
         if line.trim().is_empty() {
-            continue;
+            return Ok(());
         }
-        let recorded: Recorded = serde_json::from_str(&line)
-            .map_err(|e| bad(format!("a line is {{\"hook\", \"event\"}}: {e}")))?;
-        if !HOOKS.iter().any(|hook| hook.name == recorded.hook) {
+        let recorded = serde_json::from_str(&line)
+            .map_err(|e| bad(number, format!("a line is {{\"hook\", \"event\"}}: {e}")))?;
+        self.event(number, recorded)
+    }
+
+    fn event(&mut self, line: usize, recorded: Recorded) -> Result<(), ScriptError> {
+        let Recorded { hook, mut event } = recorded;
+        if !HOOKS.iter().any(|known| known.name == hook) {
             let names = HOOKS.map(|hook| hook.name);
-            let hint = match gantry_core::spelling::nearest(&recorded.hook, names) {
+            let hint = match gantry_core::spelling::nearest(&hook, names) {
                 Some(near) => format!("; did you mean `{near}`?"),
                 None => format!(": it is one of {}", names.join(", ")),
             };
-            return Err(bad(format!("there is no hook `{}`{hint}", recorded.hook)));
+            return Err(bad(line, format!("there is no hook `{hook}`{hint}")));
         }
-        if !rule.has(&recorded.hook) {
-            continue;
+        // Also for a hook that the rule has not: its events count who goes in.
+        self.events.show(&hook, &mut event);
+        if !self.rule.has(&hook) {
+            return Ok(());
         }
-        let (effects, error) = match rule.call(&recorded.hook, &recorded.event, &mut state) {
+        let (effects, error) = match self.rule.call(&hook, &event, &mut self.state) {
             Ok((effects, _)) => (effects, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
+        self.events.note(&event, &effects);
         if effects.is_empty() && error.is_none() {
-            continue;
+            return Ok(());
         }
-        let replayed = Replayed { line: number, hook: &recorded.hook, effects, error };
-        out(serde_json::to_string(&replayed).map_err(|e| bad(e.to_string()))?);
+        let local = |key| event.get("local").and_then(|local| local.get(key)).and_then(Value::as_str);
+        let at = local("date").zip(local("time")).map(|(date, time)| format!("{date} {time}"));
+        let replayed = Replayed { line, at, hook: &hook, effects, error };
+        (self.out)(serde_json::to_string(&replayed).map_err(|e| bad(line, e.to_string()))?);
+        Ok(())
     }
-    Ok(())
+}
+
+fn bad(line: usize, message: String) -> ScriptError {
+    ScriptError::at("recording", "", line, 1, message)
 }

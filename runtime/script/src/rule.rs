@@ -3,32 +3,94 @@
 use crate::effect::{self, Effect};
 use crate::error::{ErrorKind, ScriptError};
 use crate::program::Program;
-use crate::value;
+use crate::value::{self, Size};
 use gantry_core::spelling;
 use rhai::{ASTNode, Dynamic, Expr, FnCallExpr, Map, Stmt};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
 
 /// A function that the gateway calls when something happens, if a rule defines it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
     /// Its name.
     pub name: &'static str,
-    /// When it is called, and what is in the event.
+    /// When it is called.
     pub about: &'static str,
+    /// What is in the event.
+    pub fields: &'static [Field],
+}
+
+/// A part of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// How a rule writes it, such as `event.time`; names in capitals stand for any.
+    pub path: &'static str,
+    /// What it is.
+    pub about: &'static str,
+}
+
+const fn field(path: &'static str, about: &'static str) -> Field {
+    Field { path, about }
 }
 
 /// All hooks.
 pub const HOOKS: [Hook; 5] = [
     Hook {
         name: "on_count",
-        about: "Somebody crossed a line, or a zone's occupancy changed: the counts, and rolling sums.",
+        about: "Somebody crossed a line, or the number of people in a zone has changed.",
+        fields: &[
+            field("event.kind", "`\"crossing\"` or `\"occupancy\"`."),
+            field("event.camera", "The camera that saw it."),
+            field("event.line", "Crossing: the line's name."),
+            field("event.direction", "Crossing: `\"in\"` or `\"out\"`."),
+            field("event.track", "Crossing: the number that the camera gave to this person, for as long as it sees him."),
+            field("event.zone", "Occupancy: the zone's name."),
+            field("event.people", "Occupancy: how many people are in the zone now."),
+            field("", "And all that `on_tick` has, after this was counted."),
+        ],
     },
-    Hook { name: "on_tick", about: "Once a second: the time, and the same rolling sums." },
-    Hook { name: "on_detection", about: "A device reported a detection, such as a number plate." },
-    Hook { name: "on_picture", about: "A picture arrived from a device." },
-    Hook { name: "on_health", about: "A device or a part of the gateway reported how it does." },
+    Hook {
+        name: "on_tick",
+        about: "Once a second.",
+        fields: &[
+            field("event.time", "Unix time in ms. Time in a rule is always this: there is no clock."),
+            field("event.local.date, .time", "Texts such as `\"2026-11-21\"` and `\"10:15:02\"`, in the gateway's time zone."),
+            field("event.local.hour, .minute, .second", "Whole numbers."),
+            field("event.local.weekday", "1 is Monday, 7 is Sunday."),
+            field("event.count_in, .count_out", "Who went in and out today, over all lines of all cameras."),
+            field(
+                "event.sums[\"5m\"].count_in, .count_out",
+                "The same within the last 5 minutes; which windows there are is `[counts] windows`.",
+            ),
+            field(
+                "event.cameras.CAMERA.count_in, .count_out, .sums",
+                "The same of one camera. Write `event.cameras[name]` for a name in a variable, or one with `-`.",
+            ),
+            field("event.cameras.CAMERA.lines.LINE.count_in, .count_out", "Who crossed that line today."),
+            field("event.cameras.CAMERA.zones.ZONE", "How many people are in that zone now."),
+            field("event.events.NAME.active", "Whether that event runs. An event that never began is not in `events`."),
+            field("event.events.NAME.since_ms", "When it began, in Unix ms; `()` when it does not run."),
+            field("event.events.NAME.count_in", "Who went in since it began; 0 when it does not run."),
+            field("event.events.NAME.today", "How often it began today."),
+        ],
+    },
+    Hook {
+        name: "on_detection",
+        about: "A device reported a detection, such as a number plate.",
+        fields: &[],
+    },
+    Hook { name: "on_picture", about: "A picture arrived from a device.", fields: &[] },
+    Hook {
+        name: "on_health",
+        about: "A device or a part of the gateway reported how it does.",
+        fields: &[],
+    },
 ];
+
+/// The most elements of an event. Not `scripts.max_elements`: an event has as many as the gateway has cameras, lines and
+/// zones, and a rule that uses only its time must not fail by that.
+const MAX_EVENT_ELEMENTS: usize = 65_536;
 
 /// The hook of that name, as one of the names that live as long as the program.
 pub(crate) fn hook(name: &str) -> Option<&'static str> {
@@ -115,10 +177,14 @@ impl Rule {
         state: &mut Dynamic,
     ) -> Result<(Vec<Effect>, Value), ScriptError> {
         let fail = |message: String| self.program.error_in(hook, message);
-        let event = value::to_dynamic(event, self.program.engines().size)
+        let engines = self.program.engines();
+        let size = Size { elements: engines.size.elements.max(MAX_EVENT_ELEMENTS), ..engines.size };
+        let given = value::to_dynamic(event, size)
             .map_err(|e| fail(format!("the event cannot be given to the script: {e}")))?;
+        let given = Cell::new(Some(given));
+        let args = || vec![given.take().or_else(|| value::to_dynamic(event, size).ok()).unwrap_or_default()];
         let mut after = state.clone();
-        let _ = self.program.call(hook, Some(&mut after), vec![event], true)?;
+        let _ = self.program.call(hook, Some(&mut after), &args, true)?;
         let effects = self.program.engines().session.take_effects();
         let kept = value::to_json(&after)
             .and_then(|kept| if kept.is_object() { Ok(kept) } else { Err("it is no map any more".into()) })
@@ -132,6 +198,46 @@ impl Rule {
         })?;
         effect::log_all(&self.program.file, &effects);
         Ok((effects, kept))
+    }
+}
+
+impl Rule {
+    /// By which names the rule may begin and end events, as far as its text tells: see [`replay`](crate::replay).
+    pub(crate) fn event_names(&self) -> BTreeSet<String> {
+        let (mut given, mut texts) = (BTreeSet::new(), BTreeSet::new());
+        let mut all_given = true;
+        let mut look = |call: &FnCallExpr| {
+            if matches!(call.name.as_str(), "begin_event" | "end_event") {
+                match call.args.first() {
+                    Some(Expr::StringConstant(name, _)) => _ = given.insert(name.to_string()),
+                    _ => all_given = false,
+                }
+            }
+        };
+        self.program.ast().walk(&mut |path| {
+            match path.last() {
+                Some(ASTNode::Expr(Expr::StringConstant(text, _))) => _ = texts.insert(text.to_string()),
+                Some(ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))) => look(call),
+                Some(ASTNode::Stmt(Stmt::FnCall(call, _))) => look(call),
+                _ => {}
+            }
+            true
+        });
+        if !all_given {
+            given.append(&mut texts);
+            add_texts(&value::to_json(self.program.config()).unwrap_or_default(), &mut given);
+        }
+        given
+    }
+}
+
+/// All texts in a value.
+fn add_texts(value: &Value, texts: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => _ = texts.insert(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| add_texts(item, texts)),
+        Value::Object(object) => object.values().for_each(|item| add_texts(item, texts)),
+        _ => {}
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// What a call may cost.
     pub limits: config::Scripts,
-    /// For each rule by name, what it sees as `config`.
+    /// For each rule by name, its table: what it sees as `config`, but for `enabled`. With `enabled = false` it does not run;
+    /// what it had as `this` stays for when it runs again.
     pub rules: BTreeMap<String, Value>,
 }
 
@@ -37,9 +38,10 @@ pub enum Changed {
     Mapping(Arc<Mapping>),
     /// A rule runs, or another version of it.
     Rule(String),
-    /// A script is gone, by folder and name, such as `mappings/cpro`.
+    /// A script is gone, by folder and name, such as `mappings/cpro`, or a rule is turned off.
     Removed(String),
-    /// A script is not good; its last good version stays. Which one, and the errors as text of several lines.
+    /// A script is not good; its last good version stays. Which one, and the errors as text of several lines. Also for a rule
+    /// that is configured and not there.
     Problem(String, String),
     /// A script that was not good is good again.
     Recovered(String),
@@ -119,7 +121,8 @@ impl Scripts {
         self.wait(|reply| Job::Poll(Some(reply)));
     }
 
-    /// Takes new settings, loads what they change, and waits until that is done.
+    /// Takes new settings, loads what they change, and waits until that is done. Where only the table of a rule changes, only
+    /// that rule is loaded anew; it keeps its `this`.
     pub fn configure(&self, settings: Settings) {
         self.wait(|reply| Job::Configure(Box::new(settings), reply));
     }
@@ -141,7 +144,11 @@ impl Scripts {
     }
 
     /// Gives an event to all rules that have the hook, such as `on_count`. Never waits: `reply` is called on the script
-    /// thread, or at once when too many jobs wait. A hook that does not exist is nobody's.
+    /// thread, or at once when too many jobs wait, with one error of kind [`Busy`](crate::ErrorKind::Busy) and no rule called.
+    /// A hook that does not exist is nobody's.
+    ///
+    /// Whoever cannot afford to lose an event gives the next one when the reply to the one before has been applied: then it
+    /// never waits behind itself, and what a rule reads of events that it began is never older than what it did.
     pub fn event(&self, hook: &str, event: Value, reply: impl FnOnce(Done) + Send + 'static) {
         let Some(hook) = crate::rule::hook(hook) else { return reply(Vec::new()) };
         if let Err(Job::Event(.., reply)) = self.send(Job::Event(hook, event, Box::new(reply))) {

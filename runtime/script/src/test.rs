@@ -22,23 +22,33 @@
 //! name = "three people are a crowd"
 //! config = { n = 3 }
 //! state = { busy = false }     # what `this` is at first, over what the script says
+//! event = { camera = "main" }  # what every event has, if the step does not say it otherwise
 //!
 //! [[case.step]]
 //! hook = "on_count"
 //! event = { entered = 4 }
 //! effects = [{ effect = "begin_event", name = "crowd", data = {} }]
 //! # or `fails = "a part of the error"`
+//!
+//! [[case]]
+//! name = "a crowd must be made of numbers"
+//! config = { n = "three" }
+//! fails = "n must be"          # the script refuses to be loaded with that
 //! ```
+//!
+//! Events that a step begins run in the steps after it: `event.events` is made of what the rule caused. What a step itself
+//! says in `events` holds instead, from there on.
 
 use crate::effect::Effect;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, ScriptError};
+use crate::events::Events;
 use crate::offline::{Offline, on_a_large_stack};
 use crate::rule::{HOOKS, Rule};
 use crate::scripts::{Direction, Item, Settings};
 use crate::source::{Folder, Id};
 use crate::{convert, load};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// The largest test file, in bytes.
@@ -88,8 +98,10 @@ struct Case {
     name: String,
     config: Option<Value>,
     state: Option<Value>,
+    event: Option<Map<String, Value>>,
     #[serde(default)]
     step: Vec<Step>,
+    fails: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -191,9 +203,14 @@ impl Runner<'_> {
         if offline.rules.contains_key(&name) && folder == Folder::Rules {
             for case in &file.case {
                 let rule = load::rule(&offline.engines, source, offline.texts.clone(), case.config.as_ref());
-                let outcome = match rule {
-                    Ok(rule) => case.run(&rule),
-                    Err(errors) => Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+                let told = |errors: Vec<ScriptError>| {
+                    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                };
+                let outcome = match (rule.map_err(told), &case.fails) {
+                    (Ok(rule), None) => case.run(&rule),
+                    (Ok(_), Some(_)) => Err("it is loaded, and does not fail".into()),
+                    (Err(error), Some(part)) if error.contains(part) => Ok(()),
+                    (Err(error), _) => Err(error),
                 };
                 self.check(&format!("\"{}\"", case.name), outcome);
             }
@@ -205,7 +222,7 @@ impl Runner<'_> {
 }
 
 impl Write {
-    fn judge(&self, outcome: Result<Value, crate::ScriptError>) -> Result<(), String> {
+    fn judge(&self, outcome: Result<Value, ScriptError>) -> Result<(), String> {
         match (outcome, &self.becomes, &self.refused) {
             (_, None, None) | (_, Some(_), Some(_)) => {
                 Err("say either what it `becomes`, or `refused` with the sentence".into())
@@ -226,6 +243,7 @@ impl Write {
 impl Case {
     fn run(&self, rule: &Rule) -> Result<(), String> {
         let mut state = rule.state(self.state.as_ref());
+        let mut events = Events::of_test();
         if self.step.is_empty() {
             return Err("it has no step: add [[case.step]] with hook, event and effects".into());
         }
@@ -235,13 +253,16 @@ impl Case {
                 let names = HOOKS.map(|hook| hook.name).join(", ");
                 return Err(told(format!("there is no hook `{}`: it is one of {names}", step.hook)));
             }
+            let mut event = self.event_of(step);
+            events.show(&step.hook, &mut event);
             let outcome = if rule.has(&step.hook) {
-                rule.call(&step.hook, &step.event, &mut state).map(|(effects, _)| effects)
+                rule.call(&step.hook, &event, &mut state).map(|(effects, _)| effects)
             } else {
                 Ok(Vec::new())
             };
             match (outcome, &step.fails) {
                 (Ok(effects), None) => {
+                    events.note(&event, &effects);
                     let caused: Vec<_> =
                         effects.into_iter().filter(|e| !matches!(e, Effect::Log { .. })).collect();
                     if caused != step.effects {
@@ -258,6 +279,19 @@ impl Case {
             }
         }
         Ok(())
+    }
+}
+
+impl Case {
+    /// The step's event over what every event has.
+    fn event_of(&self, step: &Step) -> Value {
+        match (&self.event, &step.event) {
+            (Some(all), Value::Object(event)) => {
+                let both = all.iter().chain(event).map(|(key, value)| (key.clone(), value.clone()));
+                Value::Object(both.collect())
+            }
+            (_, event) => event.clone(),
+        }
     }
 }
 

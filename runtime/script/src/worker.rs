@@ -9,6 +9,7 @@ use crate::mapping::Mapping;
 use crate::program::Texts;
 use crate::rule::Rule;
 use crate::scripts::{Changed, Conversions, Direction, Done, Item, Settings};
+use crate::setup::{Setup, without_a_script};
 use crate::source::{self, Folder, Id, Source};
 use crate::value;
 use rhai::Dynamic;
@@ -45,6 +46,8 @@ pub(crate) struct Worker {
     /// Scripts that were not there at the last look. Some editors take a file away for a moment.
     missing: BTreeSet<Id>,
     folder_problem: Option<String>,
+    /// Rules that are configured and not there.
+    without_a_script: BTreeSet<String>,
     generation: u64,
 }
 
@@ -64,20 +67,25 @@ impl Worker {
             tried: BTreeMap::new(),
             missing: BTreeSet::new(),
             folder_problem: None,
+            without_a_script: BTreeSet::new(),
             generation: 0,
         }
     }
 
-    /// Takes new settings and tries everything again.
+    /// Takes new settings and tries again what they change: everything, or rules whose table is another one.
     pub(crate) fn configure(&mut self, settings: Settings) {
         if settings == self.settings {
             return;
         }
         let moved = settings.dir != self.settings.dir;
-        self.settings = settings;
-        for attempt in self.tried.values_mut() {
-            // Another text than any file has: it counts as changed.
-            attempt.source.text = Err(String::new());
+        let all = moved || settings.limits != self.settings.limits;
+        let before = std::mem::replace(&mut self.settings, settings);
+        for (id, attempt) in &mut self.tried {
+            let table = |settings: &Settings| settings.rules.get(&id.name).cloned();
+            if all || (id.folder == Folder::Rules && table(&before) != table(&self.settings)) {
+                // Another text than any file has: it counts as changed.
+                attempt.source.text = Err(String::new());
+            }
         }
         self.poll();
         if moved {
@@ -102,6 +110,7 @@ impl Worker {
             self.tell(Changed::Recovered("scripts".into()));
         }
         let mut changed_libraries = self.remove_missing(&sources);
+        self.look_for_rules(&sources);
         let changed: Vec<(Id, Source)> = sources
             .iter()
             .filter(|(id, source)| self.tried.get(id).is_none_or(|attempt| attempt.source != **source))
@@ -131,6 +140,22 @@ impl Worker {
         }
     }
 
+    /// Tells of tables of rules that are not there.
+    fn look_for_rules(&mut self, sources: &source::Sources) {
+        let tried = |name: &String| self.tried.contains_key(&Id { folder: Folder::Rules, name: name.clone() });
+        // What was there at the last look may be in an editor's pause.
+        let mut unknown = without_a_script(&self.settings, sources);
+        unknown.retain(|(name, _)| !tried(name));
+        let names = unknown.iter().map(|(name, _)| name.clone()).collect();
+        let before = std::mem::replace(&mut self.without_a_script, names);
+        for (name, error) in unknown.iter().filter(|(name, _)| !before.contains(name)) {
+            self.tell(Changed::Problem(format!("rules/{name}"), error.to_string()));
+        }
+        for name in before.difference(&self.without_a_script) {
+            self.tell(Changed::Recovered(format!("rules/{name}")));
+        }
+    }
+
     /// Forgets what is gone for the second time; gives back the libraries among it.
     fn remove_missing(&mut self, sources: &source::Sources) -> BTreeSet<String> {
         let missing: BTreeSet<Id> =
@@ -150,6 +175,7 @@ impl Worker {
                 Folder::Rules => {
                     self.rules.remove(&id.name);
                     self.states.remove(&id.name);
+                    self.kept.remove(&id.name);
                 }
             }
             self.tell(Changed::Removed(id.to_string()));
@@ -195,8 +221,16 @@ impl Worker {
     }
 
     fn load_rule(&mut self, id: &Id, source: &Source) {
-        let config = self.settings.rules.get(&id.name);
-        match load::rule(&self.engines, source, self.texts(), config) {
+        let table = self.settings.rules.get(&id.name);
+        if Setup::is_off(table) {
+            if self.rules.remove(&id.name).is_some() {
+                // For when it is turned on again.
+                self.kept.extend(self.states.remove(&id.name).map(|(_, kept)| (id.name.clone(), kept)));
+                self.tell(Changed::Removed(id.to_string()));
+            }
+            return self.note(id, source, Ok(()));
+        }
+        match load::rule(&self.engines, source, self.texts(), table) {
             Ok(rule) => {
                 let restored = self.kept.remove(&id.name);
                 let was = restored.as_ref().or_else(|| self.states.get(&id.name).map(|(_, kept)| kept));

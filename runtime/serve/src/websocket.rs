@@ -57,6 +57,15 @@ pub fn text(text: &Bytes) -> Segments {
     builder.finish()
 }
 
+/// A text frame of several pieces, sharing those that are large. Together they must be UTF-8.
+#[must_use]
+pub fn text_of(pieces: &[Bytes]) -> Segments {
+    let mut builder = SegmentsBuilder::new();
+    head(&mut builder, 1, pieces.iter().map(Bytes::len).sum());
+    pieces.iter().for_each(|piece| builder.share(piece));
+    builder.finish()
+}
+
 /// A binary frame.
 #[must_use]
 pub fn binary(bytes: &Bytes) -> Segments {
@@ -173,7 +182,7 @@ pub enum Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{binary, close, text};
+    use super::{binary, close, text, text_of};
     use bytes::Bytes;
     use proptest::prelude::*;
     use tungstenite::protocol::{Role, WebSocketContext};
@@ -190,6 +199,8 @@ mod tests {
             let payload = Bytes::from(vec![b'x'; len]);
             let ours = text(&payload).to_bytes();
             prop_assert_eq!(as_client(&ours).into_data(), payload.clone());
+            let pieces = [payload.slice(..len / 3), payload.slice(len / 3..)];
+            prop_assert_eq!(as_client(&text_of(&pieces).to_bytes()).into_data(), payload.clone());
             let ours = binary(&payload).to_bytes();
             prop_assert_eq!(as_client(&ours), tungstenite::Message::Binary(payload));
         }

@@ -78,15 +78,32 @@ impl Blobs {
         }
     }
 
-    /// Deletes a blob's file. One that cannot be deleted is found again by the next sweep.
-    pub(crate) fn remove(&self, hash: &Hash) {
+    /// Deletes a blob's file. Tells whether it is gone; one that cannot be deleted is found again by the next sweep.
+    pub(crate) fn remove(&self, hash: &Hash) -> bool {
         let path = self.path(hash);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "cannot delete a blob that nothing refers to");
+                false
             }
-            _ => {}
+            _ => true,
         }
+    }
+
+    /// Deletes files, as many of them as it can, and returns when that is on the disk.
+    pub(crate) fn remove_now(&self, hashes: &[Hash]) -> Result<(), StoreError> {
+        let (mut folders, mut result) = (BTreeSet::new(), Ok(()));
+        for path in hashes.iter().map(|hash| self.path(hash)) {
+            folders.extend(path.parent().map(Path::to_owned));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    result = result.and(Err(StoreError::io(&path)(error)));
+                }
+                _ => {}
+            }
+        }
+        let folders: Vec<PathBuf> = folders.into_iter().collect();
+        sync_all(&folders).map_err(StoreError::io(&self.root)).and(result)
     }
 
     /// The blobs in one of the 256 folders; files that are none are left alone.

@@ -22,6 +22,12 @@
 //! Nor is a temporary name needed: a file counts only once a row refers to it, and the row is written after the file is
 //! on the disk.
 //!
+//! **Deleted is gone.** [`Store::remove`] answers when files are unlinked, rows are overwritten with zeros and the log is
+//! empty. What retention deletes is overwritten as well (`secure_delete`): small JSON costs nothing more, and what
+//! fills pages of its own (blobs in the database, JSON of several KB) costs as much writing as appending it did (counted:
+//! 387 MB for 12,800 blobs of 12 KB that took 374 MB to append; 54 MB without). What the flash below keeps of a page that was
+//! written anew, or of a file that was unlinked, is not in our hands: encrypt the disk where that matters.
+//!
 //! This crate is *not* a message broker (fleets use NATS JetStream), *not* a place for state or configuration, and not a
 //! network service: the binary offers it to plugins as calls. It knows nothing about what the JSON means. It keeps no
 //! copies: it guards against power loss and crashes, not against the loss of the disk.
@@ -37,6 +43,7 @@ mod query;
 mod queue;
 mod reader;
 mod record;
+mod remove;
 mod repair;
 mod retention;
 mod rows;
@@ -53,7 +60,7 @@ pub use blobs::BlobReader;
 pub use consumer::{Consumer, ConsumerSettings, Start, Waiting};
 pub use error::StoreError;
 pub use hash::Hash;
-pub use query::{Direction, FieldEquals, MAX_LIMIT, Query};
+pub use query::{Direction, FieldEquals, MAX_LIMIT, Order, Query};
 pub use queue::OnAppended;
 pub use reader::Reader;
 pub use record::{Appended, BlobRef, Draft, MAX_BLOB, MAX_BLOBS, MAX_JSON, Record};

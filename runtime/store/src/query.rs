@@ -12,7 +12,19 @@ pub const MAX_LIMIT: usize = 10_000;
 /// The most conditions on fields, and the longest path, of one query.
 const MAX_FIELDS: usize = 16;
 
-/// Which end comes first. The order is that of appending, whatever the records' times are.
+/// What the order of an answer is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// That of appending, whatever the records' times are.
+    #[default]
+    Appended,
+    /// That of the records' times; of the same time, that of appending. There is an index for one collection: give it.
+    /// [`Query::after`] and [`Query::before`] are about appending here too: the next page begins at the last record's
+    /// time, which several may have.
+    Time,
+}
+
+/// Which end comes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {
     /// The newest first.
@@ -46,6 +58,8 @@ pub struct Query {
     pub before: Option<Uuid>,
     /// Only records with these values in their JSON. There is no index for them: give a collection or a time as well.
     pub fields: Vec<FieldEquals>,
+    /// What the order is.
+    pub order: Order,
     /// Which end comes first.
     pub direction: Direction,
     /// The most records, up to [`MAX_LIMIT`]. The answer is cut after some 32 MiB of JSON as well: the one that is
@@ -62,6 +76,7 @@ impl Default for Query {
             after: None,
             before: None,
             fields: Vec::new(),
+            order: Order::default(),
             direction: Direction::default(),
             limit: 100,
         }
@@ -117,14 +132,16 @@ impl Query {
     /// The whole as SQL that gives sequence numbers in order.
     pub(crate) fn select(&self) -> Result<(String, Vec<Sql>), StoreError> {
         let (condition, mut values) = self.condition()?;
-        let order = match self.direction {
-            Direction::Newest => "DESC",
-            Direction::Oldest => "ASC",
+        let order = match (self.order, self.direction) {
+            (Order::Appended, Direction::Newest) => "seq DESC",
+            (Order::Appended, Direction::Oldest) => "seq",
+            (Order::Time, Direction::Newest) => "time DESC, seq DESC",
+            (Order::Time, Direction::Oldest) => "time, seq",
         };
         let limit = self.limit.min(MAX_LIMIT);
         values.push(Sql::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
         let columns = "seq, id, collection, time, stored, json";
-        Ok((format!("SELECT {columns} FROM records WHERE {condition} ORDER BY seq {order} LIMIT ?"), values))
+        Ok((format!("SELECT {columns} FROM records WHERE {condition} ORDER BY {order} LIMIT ?"), values))
     }
 }
 
@@ -166,5 +183,31 @@ impl FieldEquals {
                 return bad("a field is compared with a list or an object: compare their fields");
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_of_a_collection_by_either_order_are_found_without_sorting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.db");
+        std::fs::write(&path, "").unwrap();
+        let Ok((db, _)) = crate::schema::open_writer(&path) else { panic!("a new database") };
+        for order in [Order::Appended, Order::Time] {
+            for direction in [Direction::Newest, Direction::Oldest] {
+                let query = Query { order, direction, ..Query::collection("faces") };
+                let (sql, values) = query.select().unwrap();
+                let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+                let plan: Vec<String> = explain
+                    .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
+                    .unwrap()
+                    .collect::<Result<_, _>>()
+                    .unwrap();
+                assert!(plan.iter().all(|step| step.starts_with("SEARCH records USING INDEX")), "{plan:?}");
+            }
+        }
     }
 }

@@ -37,6 +37,9 @@ COMMIT;
 /// Databases up to this size are checked at every start; larger ones after a start that followed no clean end.
 const QUICK: u64 = 64 * 1024 * 1024;
 
+/// How long a connection waits for a lock.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
+
 /// Why a database was not opened.
 pub(crate) enum OpenError {
     /// It must be set aside.
@@ -76,10 +79,11 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> 
     if mode != "wal" {
         return Err(OpenError::Other(StoreError::NoLog(path.to_owned())));
     }
+    // Of what is deleted nothing stays in free places: rows move when others go, so this cannot be on for `remove` alone.
     // Of the log, 16 MiB stay after a burst; it is moved into the database every 1000 pages.
     conn.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA cache_size = -8192; PRAGMA journal_size_limit = 16777216;
-         PRAGMA wal_autocheckpoint = 1000; PRAGMA temp_store = MEMORY;",
+         PRAGMA wal_autocheckpoint = 1000; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON;",
     )?;
     conn.set_prepared_statement_cache_capacity(64);
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -132,6 +136,6 @@ fn flags(access: OpenFlags) -> OpenFlags {
 }
 
 fn configure(conn: &Connection) -> rusqlite::Result<()> {
-    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.busy_timeout(BUSY)?;
     conn.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;")
 }

@@ -14,7 +14,7 @@ impl Writer {
     /// One small step of retention, sweeping and shrinking. Tells whether there is more to do.
     pub(crate) fn tidy(&mut self) -> bool {
         self.since_step = 0;
-        match self.expire().and_then(|more| Ok(self.sweep_folder()? | self.shrink()? | more)) {
+        match self.steps() {
             Ok(has_more) => has_more,
             Err(error) => {
                 let error = self.classify(error);
@@ -22,6 +22,12 @@ impl Writer {
                 false
             }
         }
+    }
+
+    fn steps(&mut self) -> rusqlite::Result<bool> {
+        // A reader may keep the log from being emptied for long: that is tried again later, and nothing to hurry for.
+        self.empty_log()?;
+        Ok(self.expire()? | self.sweep_folder()? | self.shrink()?)
     }
 
     /// Deletes what is beyond its limits.
@@ -34,20 +40,21 @@ impl Writer {
         }
         let orphans = retention::delete(&mut self.conn, &mut self.totals, &due)?;
         for hash in &orphans {
-            self.blobs.remove(hash);
+            self.has_leftovers |= !self.blobs.remove(hash);
         }
         tracing::debug!(records = due.len(), files = orphans.len(), "deleted what is not to be kept");
         Ok(true)
     }
 
-    /// Deletes the files in one folder that no record has: a crash came before their record.
+    /// Deletes the files in one folder that no record has: a crash came before their record, or after its removal.
     fn sweep_folder(&mut self) -> rusqlite::Result<bool> {
         let Some(folder) = self.sweep else { return Ok(false) };
+        self.has_leftovers &= folder != 0;
         match self.blobs.list(folder) {
             Ok(hashes) => {
                 for hash in hashes {
                     if !self.has_blob(&hash)? {
-                        self.blobs.remove(&hash);
+                        self.has_leftovers |= !self.blobs.remove(&hash);
                     }
                 }
             }

@@ -51,6 +51,10 @@ pub(crate) struct Writer {
     suspects: BTreeSet<Hash>,
     /// The next of the 256 folders to be swept.
     pub(crate) sweep: Option<u8>,
+    /// Files could not be deleted: the next start sweeps again.
+    pub(crate) has_leftovers: bool,
+    /// The log still has what was removed.
+    pub(crate) has_old_log: bool,
     pub(crate) since_step: usize,
     is_full: bool,
     is_corrupt: bool,
@@ -81,16 +85,20 @@ impl Writer {
             acks: BTreeMap::new(),
             suspects: BTreeSet::new(),
             sweep: None,
+            has_leftovers: false,
+            has_old_log: false,
             since_step: 0,
             is_full: false,
             is_corrupt: false,
         })
     }
 
-    /// After an end that was not clean: files may be left that no record has, and these blobs are damaged.
+    /// After an end that was not clean: files may be left that no record has, and removed rows in the log; and these blobs
+    /// are damaged.
     pub(crate) fn distrust(&mut self, damaged: impl IntoIterator<Item = Hash>) {
         self.suspects.extend(damaged);
         self.sweep = Some(0);
+        self.has_old_log = true;
     }
 
     /// Works until the queue is closed and empty.
@@ -336,7 +344,7 @@ impl Writer {
 
     fn close(mut self) {
         self.group(Vec::new(), BTreeMap::new());
-        if !self.is_corrupt && self.sweep.is_none() {
+        if !self.is_corrupt && self.sweep.is_none() && !self.has_leftovers {
             let end = self
                 .conn
                 .execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)", [])

@@ -1,17 +1,111 @@
-//! SIGKILL at random points: every id that was answered is there, with its blobs.
+//! SIGKILL at random points: every id that was answered is there, with its blobs, and what was removed is not.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod common;
 
 use common::*;
-use gantry_store::{Direction, Draft, Hash, Query, Settings, Store, Uuid};
-use std::collections::BTreeSet;
+use gantry_store::{Direction, Draft, Hash, Keep, Query, Record, Settings, Store, Uuid};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 const CHILD: &str = "GANTRY_STORE_TEST_CHILD";
 const ROUNDS: u64 = 20;
+
+/// In the child: the number to begin with, and the store.
+fn as_child() -> Option<(u64, Store)> {
+    let child = std::env::var(CHILD).ok()?;
+    let (first, dir) = child.split_once(' ').unwrap();
+    let settings = Settings { min_free: 0, keep: Keep::everything(), ..Settings::default() };
+    Some((first.parse().unwrap(), Store::open(Path::new(dir), settings).unwrap()))
+}
+
+/// Whether anybody listens. One write, so that a line is never torn by the other threads.
+fn say(line: &str) -> bool {
+    std::io::stdout().write_all(format!("child says {line}\n").as_bytes()).is_ok()
+}
+
+/// Four threads, each with every fourth number, until nobody listens.
+fn in_four_threads(first: u64, work: impl Fn(u64) -> bool + Sync) {
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let work = &work;
+            scope.spawn(move || (first + thread..).step_by(4).all(work));
+        }
+    });
+}
+
+/// Runs the test of this name as a child, kills it after it has said `enough`, and gives all that it said.
+fn kill_after(test: &str, first: u64, dir: &Path, enough: u64) -> Vec<Vec<String>> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, format!("{first} {}", dir.display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    let mut read = |at_most: u64| {
+        let mut seen = 0;
+        while seen < at_most
+            && let Some(Ok(line)) = lines.next()
+        {
+            // The test harness prints into the same pipe.
+            if let Some((_, words)) = line.split_once("child says ") {
+                said.push(words.split(' ').map(str::to_owned).collect());
+                seen += 1;
+            }
+        }
+    };
+    // The number of lines is the random point; what the child does at that moment is not ours to choose.
+    read(enough);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    read(u64::MAX);
+    said
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % end
+    }
+}
+
+/// Opens what the kill left; it needs no repair, and no file is left without a record.
+fn open_whole(fixture: &Fixture, round: u64) -> Store {
+    let store = fixture.open();
+    assert_eq!(store.opened().repaired, None, "round {round}");
+    assert!(store.opened().damaged.is_empty(), "round {round}: {:?}", store.opened().damaged);
+    let verified = store.read().verify(true).unwrap();
+    assert_eq!(verified.damaged, 0, "round {round}: {verified:?}");
+    store.tidy().unwrap();
+    let files = store.stats().unwrap().files.count;
+    assert_eq!(blob_files(&fixture.path()).len() as u64, files, "round {round}: no orphans are left");
+    store
+}
+
+fn all(store: &Store) -> Vec<Record> {
+    let mut query = Query { direction: Direction::Oldest, limit: 10_000, ..Query::default() };
+    let mut records = Vec::new();
+    loop {
+        let page = store.read().query(&query).unwrap();
+        let Some(last) = page.last() else { return records };
+        query.after = Some(last.id);
+        records.extend(page);
+    }
+}
+
+fn assert_is(store: &Store, record: &Record, draft: &Draft) {
+    assert_eq!(record.json, draft.json);
+    for ((_, content), blob) in draft.blobs.iter().zip(&record.blobs) {
+        assert_eq!(blob.sha256, Hash::of(content), "{}", draft.json);
+        assert_eq!(&store.read().blob(&blob.sha256).unwrap().unwrap(), content, "{}", draft.json);
+    }
+}
 
 fn child_draft(n: u64) -> Draft {
     let sizes = [100, 5_000, 40_000, 150_000];
@@ -22,94 +116,93 @@ fn child_draft(n: u64) -> Draft {
     Draft { blobs, dedup_key: Some(n.to_string()), ..draft("detections", &format!("{{\"n\":{n}}}")) }
 }
 
-/// Runs in the child: four threads append, and each id is printed after its answer.
-fn append_until_killed(dir: &Path, first: u64) {
-    let keep = gantry_store::Keep::everything();
-    let store = Store::open(dir, Settings { min_free: 0, keep, ..Settings::default() }).unwrap();
-    std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let store = &store;
-            scope.spawn(move || {
-                for n in (first + thread..).step_by(4) {
-                    let id = store.append_wait(child_draft(n)).unwrap().id;
-                    // One write, so that a line is never torn by the other threads.
-                    if std::io::stdout().write_all(format!("stored {n} {id}\n").as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-}
-
 #[test]
 fn whatever_was_answered_before_a_kill_is_there_afterwards_and_nothing_is_torn() {
-    if let Ok(child) = std::env::var(CHILD) {
-        let (first, dir) = child.split_once(' ').unwrap();
-        return append_until_killed(Path::new(dir), first.parse().unwrap());
+    if let Some((first, store)) = as_child() {
+        let append = |n| say(&format!("stored {n} {}", store.append_wait(child_draft(n)).unwrap().id));
+        return in_four_threads(first, append);
     }
+    let test = "whatever_was_answered_before_a_kill_is_there_afterwards_and_nothing_is_torn";
     let fixture = Fixture::new();
     let mut answered: Vec<(u64, Uuid)> = Vec::new();
-    let mut random = 42_u64;
+    let mut random = Random(42);
     for round in 0..ROUNDS {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "whatever_was_answered_before_a_kill_is_there_afterwards_and_nothing_is_torn"])
-            .args(["--nocapture", "--test-threads=1"])
-            .env(CHILD, format!("{} {}", round * 1_000_000, fixture.path().display()))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let enough = (random >> 33) % 60;
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut read = |answered: &mut Vec<(u64, Uuid)>, at_most: u64| {
-            let mut seen = 0;
-            while seen < at_most
-                && let Some(Ok(line)) = lines.next()
-            {
-                // The test harness prints into the same pipe.
-                let words: Vec<&str> = line.split(' ').skip_while(|w| !w.ends_with("stored")).collect();
-                if let [_, n, id] = words[..] {
-                    answered.push((n.parse().unwrap(), id.parse().unwrap()));
-                    seen += 1;
-                }
-            }
-        };
-        // The number of answers is the random point; what the child does at that moment is not ours to choose.
-        read(&mut answered, enough + 1);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        read(&mut answered, u64::MAX);
-
-        let store = fixture.open();
-        assert_eq!(store.opened().repaired, None, "round {round}");
-        assert!(store.opened().damaged.is_empty(), "round {round}: {:?}", store.opened().damaged);
-        let verified = store.read().verify(true).unwrap();
-        assert_eq!(verified.damaged, 0, "round {round}: {verified:?}");
-        store.tidy().unwrap();
-        let files = store.stats().unwrap().files.count;
-        assert_eq!(blob_files(&fixture.path()).len() as u64, files, "round {round}: no orphans are left");
-        store.close();
+        let said = kill_after(test, round * 1_000_000, &fixture.path(), random.below(60) + 1);
+        answered.extend(said.iter().map(|words| (words[1].parse().unwrap(), words[2].parse::<Uuid>().unwrap())));
+        open_whole(&fixture, round).close();
     }
     let store = fixture.open();
     for (n, id) in &answered {
         let record =
             store.read().get(*id).unwrap().unwrap_or_else(|| panic!("{n} {id} was answered and is gone"));
-        let draft = child_draft(*n);
-        assert_eq!(record.json, draft.json);
-        for ((_, content), blob) in draft.blobs.iter().zip(&record.blobs) {
-            assert_eq!(blob.sha256, Hash::of(content), "{n}");
-            assert_eq!(&store.read().blob(&blob.sha256).unwrap().unwrap(), content, "{n}");
+        assert_is(&store, &record, &child_draft(*n));
+    }
+    let records = all(&store);
+    let ids: BTreeSet<Uuid> = records.iter().map(|r| r.id).collect();
+    assert!(answered.len() >= ROUNDS as usize && records.len() >= answered.len() && ids.len() == records.len());
+}
+
+/// The secrets that can be found in the database's files, whatever they are part of.
+fn secrets(dir: &Path) -> BTreeSet<u64> {
+    let files = ["records.db", "records.db-wal"].map(|name| std::fs::read(dir.join(name)).unwrap_or_default());
+    let secret = |window: &[u8]| std::str::from_utf8(window.strip_prefix(b"secret-")?).ok()?.parse().ok();
+    files.iter().flat_map(|bytes| bytes.windows(19).filter_map(secret)).collect()
+}
+
+fn secret_draft(n: u64) -> Draft {
+    let text = format!("{{\"secret\":\"secret-{n:012}\",\"long\":\"{}\"}}", "x".repeat(n as usize % 3 * 5_000));
+    // Pictures are shared by those who append at about the same time; some are in the database, with a secret as well.
+    let mut inline = format!("secret-{n:012}").into_bytes();
+    inline.extend_from_slice(&picture(n, 6_000));
+    let blobs = vec![("image".into(), picture(n / 6, 20_000)), ("crop".into(), inline.into())];
+    Draft { blobs, dedup_key: Some(format!("secret-{n:012}")), ..draft("faces", &text) }
+}
+
+#[test]
+fn what_was_removed_before_a_kill_is_gone_without_a_trace_and_nothing_else_is() {
+    if let Some((first, store)) = as_child() {
+        return in_four_threads(first, |n| {
+            let id = store.append_wait(secret_draft(n)).unwrap().id;
+            let is_told = say(&format!("stored {n} {id}"));
+            // Thread by thread: two of three go again.
+            if n / 4 % 3 == 0 {
+                return is_told;
+            }
+            say(&format!("removing {n} {id}"));
+            assert_eq!(store.remove(&[id]).unwrap(), 1);
+            say(&format!("removed {n} {id}"))
+        });
+    }
+    let test = "what_was_removed_before_a_kill_is_gone_without_a_trace_and_nothing_else_is";
+    let fixture = Fixture::new();
+    let mut random = Random(7);
+    let mut told: BTreeMap<(u64, Uuid), String> = BTreeMap::new();
+    for round in 0..ROUNDS {
+        for words in kill_after(test, round * 1_000_000, &fixture.path(), random.below(80) + 1) {
+            let [last, n, id] = <[String; 3]>::try_from(words).unwrap();
+            told.insert((n.parse().unwrap(), id.parse().unwrap()), last);
         }
+        let store = open_whole(&fixture, round);
+        let records: BTreeMap<Uuid, Record> = all(&store).into_iter().map(|r| (r.id, r)).collect();
+        for ((n, id), last) in &told {
+            match (last.as_str(), records.get(id)) {
+                ("stored", record) => {
+                    let record = record.unwrap_or_else(|| panic!("round {round}: {n} is gone, nobody removed it"));
+                    assert_is(&store, record, &secret_draft(*n));
+                }
+                ("removed", record) => assert_eq!(record, None, "round {round}: {n} was removed"),
+                _ => {}
+            }
+        }
+        if std::env::var("KEEP").is_ok() { let _ = Command::new("cp").args(["-r", fixture.path().to_str().unwrap(), "/tmp/kept"]).status(); for (k,v) in &told { if secrets(&fixture.path()).contains(&k.0) && !records.contains_key(&k.1) { eprintln!("TRACE {k:?} {v}"); } } }
+        let live: BTreeSet<u64> = records.values().map(|r| secrets_of(&r.json)).collect();
+        assert_eq!(secrets(&fixture.path()), live, "round {round}: only of records that are there");
+        store.close();
     }
-    let mut query = Query { direction: Direction::Oldest, limit: 10_000, ..Query::default() };
-    let (mut count, mut ids) = (0, BTreeSet::new());
-    loop {
-        let page = store.read().query(&query).unwrap();
-        let Some(last) = page.last() else { break };
-        query.after = Some(last.id);
-        count += page.len();
-        ids.extend(page.iter().map(|r| r.id));
-    }
-    assert!(answered.len() >= ROUNDS as usize && count >= answered.len() && ids.len() == count);
+    let count = |what: &str| told.values().filter(|last| *last == what).count();
+    assert!(count("stored") > 0 && count("removed") > 0);
+}
+
+fn secrets_of(json: &str) -> u64 {
+    json.split("secret-").nth(1).unwrap()[..12].parse().unwrap()
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use gantry_store::{Direction, Draft, FieldEquals, Query, Store, StoreError};
+use gantry_store::{Direction, Draft, FieldEquals, Order, Query, Store, StoreError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -38,6 +38,23 @@ fn collection_time_and_direction_choose_records() {
     assert_eq!(ask(Query { limit: 0, ..a.clone() }), "");
     assert_eq!(store.read().count(&Query { until: Some(20), limit: 1, ..Query::default() }).unwrap(), 2);
     assert!(matches!(store.read().query(&Query::collection("A b")), Err(StoreError::BadQuery(_))));
+}
+
+#[test]
+fn the_newest_may_be_those_of_the_latest_time_instead_of_the_last_appended() {
+    let fixture = Fixture::new();
+    let times = [30, 10, 30, 20, 40].into_iter().enumerate();
+    let records: Vec<_> = times.map(|(n, time)| ("a", time, json!(n))).chain([("b", 99, json!(9))]).collect();
+    let store = filled(&fixture, &records);
+    let ask = |query: Query| jsons(&store.read().query(&query).unwrap()).join(" ");
+    let newest = Query { order: Order::Time, ..Query::collection("a") };
+    let oldest = Query { direction: Direction::Oldest, ..newest.clone() };
+    assert_eq!(ask(newest.clone()), "4 2 0 3 1", "of the same time, the last appended is the newest");
+    assert_eq!(ask(oldest.clone()), "1 3 0 2 4");
+    assert_eq!(ask(Query { limit: 2, ..newest.clone() }), "4 2");
+    assert_eq!(ask(Query { until: Some(31), limit: 2, ..newest.clone() }), "2 0");
+    assert_eq!(ask(Query { from: Some(20), limit: 1, ..oldest }), "3");
+    assert_eq!(ask(Query { collection: None, limit: 2, ..newest }), "9 4");
 }
 
 #[test]

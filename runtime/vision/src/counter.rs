@@ -45,17 +45,40 @@ impl Counter {
         lines: Vec<Line>,
         zones: Vec<Zone>,
     ) -> Result<Self, Error> {
+        let tracker = Tracker::new(settings);
+        let mut counter =
+            Self { detector, tracker, lines: Vec::new(), zones: Vec::new(), detections: Vec::new() };
+        counter.set_places(lines, zones)?;
+        Ok(counter)
+    }
+
+    /// Counts on these lines and zones from now on. What the detector has learned and who is followed stays; a line or zone
+    /// that is as it was knows who is on which side of it or inside, one that is new learns it with the next frame.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when two of them have one name; then nothing changes.
+    pub fn set_places(&mut self, lines: Vec<Line>, zones: Vec<Zone>) -> Result<(), Error> {
         let names: Vec<&str> = lines.iter().map(Line::name).chain(zones.iter().map(Zone::name)).collect();
         if let Some((_, name)) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
             return Err(Error::Name { name: (*name).to_owned() });
         }
-        Ok(Self {
-            detector,
-            tracker: Tracker::new(settings),
-            lines: lines.into_iter().map(LineWatch::new).collect(),
-            zones: zones.into_iter().map(|zone| (ZoneWatch::new(zone), 0)).collect(),
-            detections: Vec::new(),
-        })
+        let mut old_lines = std::mem::take(&mut self.lines);
+        for line in lines {
+            let kept = old_lines.iter().position(|watch| watch.line == line);
+            self.lines.push(kept.map_or_else(|| LineWatch::new(line), |at| old_lines.swap_remove(at)));
+        }
+        let mut old_zones = std::mem::take(&mut self.zones);
+        for zone in zones {
+            // Of a zone that was moved, the number that was told last is known still.
+            let old = old_zones.iter().position(|(watch, _)| watch.zone.name() == zone.name());
+            let (watch, told) = match old.map(|at| old_zones.swap_remove(at)) {
+                Some((watch, told)) if watch.zone == zone => (watch, told),
+                Some((_, told)) => (ZoneWatch::new(zone), told),
+                None => (ZoneWatch::new(zone), 0),
+            };
+            self.zones.push((watch, told));
+        }
+        Ok(())
     }
 
     /// Takes the frame of second `t`, on any clock that only goes forward, and tells what happened, in the order of time.

@@ -6,11 +6,7 @@ use crate::Error;
 #[derive(Debug, Clone, Copy)]
 enum Pixels<'a> {
     Grey,
-    #[cfg_attr(not(feature = "onnx"), allow(dead_code, reason = "only models look at colours"))]
-    I420 {
-        chroma: [&'a [u8]; 2],
-        stride: usize,
-    },
+    I420 { chroma: [&'a [u8]; 2], stride: usize },
     Rgb,
 }
 
@@ -93,6 +89,45 @@ impl<'a> Frame<'a> {
         self.height
     }
 
+    /// A part of the picture: the pixels from (`x`, `y`) on, both rounded down to even numbers, as far as there are any. What
+    /// begins outside is `None`.
+    pub(crate) fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Option<Self> {
+        let (x, y) = (x & !1, y & !1);
+        let (width, height) = (width.min(self.width.checked_sub(x)?), height.min(self.height.checked_sub(y)?));
+        if width == 0 || height == 0 {
+            return None;
+        }
+        let (bytes, pixels) = match self.pixels {
+            Pixels::Grey => (1, Pixels::Grey),
+            Pixels::Rgb => (3, Pixels::Rgb),
+            Pixels::I420 { chroma, stride } => {
+                let chroma = chroma.map(|plane| &plane[y / 2 * stride + x / 2..]);
+                (1, Pixels::I420 { chroma, stride })
+            }
+        };
+        let data = &self.data[y * self.stride + x * bytes..];
+        Some(Self { width, height, stride: self.stride, data, pixels })
+    }
+
+    /// Luminance and colour of a pixel of the picture, in the limited range of BT.601 where it is made of RGB.
+    pub(crate) fn yuv(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = y * self.stride;
+        match self.pixels {
+            Pixels::Grey => [self.data[at + x], 128, 128],
+            Pixels::I420 { chroma: [u, v], stride } => {
+                let colour = y / 2 * stride + x / 2;
+                [self.data[at + x], u[colour], v[colour]]
+            }
+            Pixels::Rgb => {
+                let [r, g, b] = [0, 1, 2].map(|c| i32::from(self.data[at + 3 * x + c]));
+                let weigh = |[wr, wg, wb]: [i32; 3], base: i32| {
+                    (base + ((wr * r + wg * g + wb * b + 128) >> 8)).clamp(0, 255) as u8
+                };
+                [weigh([66, 129, 25], 16), weigh([-38, -74, 112], 128), weigh([112, -94, -18], 128)]
+            }
+        }
+    }
+
     /// The luminance of a row; what is RGB is converted into `scratch`.
     pub(crate) fn luma_row<'s>(&'s self, row: usize, scratch: &'s mut Vec<u8>) -> &'s [u8] {
         let start = row * self.stride;
@@ -148,6 +183,20 @@ mod tests {
         assert!(Frame::rgb(&[0; 100], usize::MAX, 2, usize::MAX).is_err());
         assert!(Frame::i420([&[0; 9], &[0; 4], &[0; 3]], 3, 3, [3, 2]).is_err());
         assert!(Frame::i420([&[0; 9], &[0; 4], &[0; 4]], 3, 3, [3, 2]).is_ok());
+    }
+
+    #[test]
+    fn a_part_is_the_same_pixels_and_ends_with_the_picture() {
+        let luma: Vec<u8> = (0..7 * 5).collect();
+        let (u, v): (Vec<u8>, Vec<u8>) = ((0..12).map(|n| 100 + n).collect(), (0..12).map(|n| 200 + n).collect());
+        let frame = Frame::i420([&luma, &u, &v], 7, 5, [7, 4]).unwrap();
+        let part = frame.part(3, 2, 100, 100).unwrap();
+        assert_eq!((part.width(), part.height()), (5, 3));
+        assert_eq!((part.yuv(0, 0), part.yuv(4, 2)), (frame.yuv(2, 2), frame.yuv(6, 4)));
+        assert_eq!(frame.yuv(6, 4), [34, 111, 211]);
+        assert!(frame.part(8, 0, 1, 1).is_none() && frame.part(0, 0, 0, 1).is_none());
+        let red = Frame::rgb(&[255, 0, 0, 255, 0, 0], 2, 1, 6).unwrap();
+        assert_eq!(red.part(0, 0, 2, 1).unwrap().yuv(1, 0), [82, 90, 240]);
     }
 
     #[test]

@@ -32,7 +32,9 @@
 
 mod counter;
 mod detector;
+mod draw;
 mod error;
+mod faces;
 mod frame;
 mod geometry;
 mod line;
@@ -44,7 +46,9 @@ mod zone;
 
 pub use counter::{Counter, Event};
 pub use detector::{Class, Detection, Detector};
+pub use draw::{Canvas, LineMark, Overlay, PersonMark, ZoneMark, annotate};
 pub use error::Error;
+pub use faces::{BestFace, OwnedI420, Picker, PickerSettings};
 pub use frame::Frame;
 pub use geometry::{Point, Rect};
 pub use line::{Anchor, Crossing, Direction, Line};

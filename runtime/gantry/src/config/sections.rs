@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const MAX_NAME: usize = 40;
 
 /// The sections whose keys are names that the operator chooses.
-const NAMED: [&str; 4] = ["cameras", "lights", "plugins", "state"];
+const NAMED: [&str; 6] = ["analysis", "cameras", "lights", "plugins", "rules", "state"];
 
 /// The configuration without what is wrong, and what is wrong.
 pub(super) fn read(merged: Value, schema: &Schema, origins: &Origins) -> (Config, Vec<Located>) {
@@ -135,7 +135,9 @@ fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
 fn rewrite(keys: &[String], found: &Value, message: &str) -> String {
     match keys.last().map(String::as_str) {
         Some("bind") => must_be("an IP address and a port such as `127.0.0.1:9600`", found),
-        Some("stall_timeout" | "segment" | "max_age" | "session_lifetime" | "deadline") => {
+        Some(
+            "stall_timeout" | "segment" | "max_age" | "max_history" | "session_lifetime" | "deadline" | "absorb",
+        ) => {
             must_be("a duration such as `1s` or `500ms`", found)
         }
         _ => message.to_owned(),

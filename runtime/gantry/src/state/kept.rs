@@ -1,114 +1,95 @@
-//! What outlives a restart of the state: one small file, replaced as a whole, so that a power cut leaves the one before or
-//! the one after.
+//! What outlives a restart of the observables and of the rules' own state.
 
+use crate::statefile::StateFile;
 use gantry_control::Kept;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use gantry_script::Scripts;
 
-const FILE: &str = "state.json";
-const VERSION: u32 = 1;
+/// How long the script thread may take to tell what rules remember, at the very end.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
-#[derive(Serialize, Deserialize)]
-struct Content {
-    version: u32,
-    observables: BTreeMap<String, Kept>,
+/// A file and what it was last written with.
+struct Saved<T> {
+    file: StateFile<T>,
+    content: T,
 }
 
-/// The file, and what it holds.
-pub(crate) struct KeptState {
-    dir: PathBuf,
-    saved: BTreeMap<String, Kept>,
-}
-
-impl KeptState {
-    /// Reads the file. One that cannot be understood is set aside and told about, and the configured values hold.
-    pub(crate) fn open(dir: &Path) -> Self {
-        let path = dir.join(FILE);
-        let saved = match std::fs::read(&path) {
-            Ok(bytes) => match serde_json::from_slice::<Content>(&bytes) {
-                Ok(content) if content.version == VERSION => content.observables,
-                broken => {
-                    let why =
-                        broken.map_or_else(|e| e.to_string(), |c| format!("its version is {}", c.version));
-                    let aside = dir.join("state.json.broken");
-                    // If it cannot be moved, the next save replaces it.
-                    let _ = std::fs::rename(&path, &aside);
-                    tracing::error!(
-                        file = %aside.display(), why,
-                        "the kept state cannot be read: the configured values hold; look at the file set aside"
-                    );
-                    BTreeMap::new()
-                }
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => {
-                tracing::error!(file = %path.display(), %error, "the kept state cannot be read: check its rights");
-                BTreeMap::new()
-            }
-        };
-        Self { dir: dir.to_owned(), saved }
-    }
-
-    /// What was saved last.
-    pub(crate) fn saved(&self) -> &BTreeMap<String, Kept> {
-        &self.saved
+impl<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + Default> Saved<T> {
+    fn open(dir: &Path, name: &'static str, instead: &str) -> Self {
+        let (file, content) = StateFile::open(dir, name, instead);
+        Self { file, content: content.unwrap_or_default() }
     }
 
     /// Saves, if anything is other than before.
-    pub(crate) fn save(&mut self, now: BTreeMap<String, Kept>) -> std::io::Result<()> {
+    fn save(&mut self, now: T) -> std::io::Result<()> {
         // Nothing is declared yet at the very start.
-        if now == self.saved || now.is_empty() {
+        if now == self.content || now == T::default() {
             return Ok(());
         }
-        let content = Content { version: VERSION, observables: now };
-        let (path, fresh) = (self.dir.join(FILE), self.dir.join("state.json.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
-        serde_json::to_writer(&mut file, &content)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &path)?;
-        File::open(&self.dir)?.sync_all()?;
-        self.saved = content.observables;
+        self.file.save(&now)?;
+        self.content = now;
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+/// Both files, and what they hold.
+pub(crate) struct KeptState {
+    observables: Saved<BTreeMap<String, Kept>>,
+    rules: Saved<BTreeMap<String, Value>>,
+    /// What rules remember, asked for and not answered yet.
+    asked: Option<Receiver<BTreeMap<String, Value>>>,
+}
 
-    fn values(value: i32) -> BTreeMap<String, Kept> {
-        BTreeMap::from([("brightness".to_owned(), Kept { value: json!(value), first: json!(50) })])
-    }
-
-    #[test]
-    fn what_is_saved_is_there_afterwards() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut kept = KeptState::open(folder.path());
-        assert!(kept.saved().is_empty());
-        kept.save(values(75)).expect("saved");
-        kept.save(values(80)).expect("saved");
-        assert_eq!(KeptState::open(folder.path()).saved(), &values(80));
-        // A save that a power cut ended half-way is of no consequence.
-        std::fs::write(folder.path().join("state.json.new"), "{\"vers").expect("written");
-        assert_eq!(KeptState::open(folder.path()).saved(), &values(80));
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_understood_is_set_aside() {
-        for text in ["{", "[]", r#"{"version":2,"observables":{}}"#] {
-            let folder = tempfile::tempdir().expect("a folder");
-            std::fs::write(folder.path().join(FILE), text).expect("written");
-            let mut kept = KeptState::open(folder.path());
-            assert!(kept.saved().is_empty(), "{text}");
-            let aside = std::fs::read_to_string(folder.path().join("state.json.broken")).expect("set aside");
-            assert_eq!(aside, text);
-            kept.save(values(1)).expect("saved");
+impl KeptState {
+    /// Reads the files. One that cannot be understood is set aside and told about.
+    pub(crate) fn open(dir: &Path) -> Self {
+        Self {
+            observables: Saved::open(dir, "state", "the configured values hold"),
+            rules: Saved::open(dir, "rules", "rules begin anew"),
+            asked: None,
         }
+    }
+
+    /// The observables that were saved last.
+    pub(crate) fn observables(&self) -> &BTreeMap<String, Kept> {
+        &self.observables.content
+    }
+
+    /// What the rules remembered when it was saved last.
+    pub(crate) fn rules(&self) -> &BTreeMap<String, Value> {
+        &self.rules.content
+    }
+
+    pub(crate) fn save_observables(&mut self, now: BTreeMap<String, Kept>) -> std::io::Result<()> {
+        self.observables.save(now)
+    }
+
+    /// Saves what rules remember, as far as they have told it, and asks again.
+    pub(crate) fn save_rules(&mut self, scripts: &Scripts) -> std::io::Result<()> {
+        let told = self.asked.as_ref().map(Receiver::try_recv);
+        // A script thread that has much to do answers later.
+        if matches!(told, Some(Err(std::sync::mpsc::TryRecvError::Empty))) {
+            return Ok(());
+        }
+        self.ask(scripts);
+        told.and_then(Result::ok).map_or(Ok(()), |states| self.rules.save(states))
+    }
+
+    /// The same at the end: waits for the answer, but not for long.
+    pub(crate) fn save_rules_last(&mut self, scripts: &Scripts) -> std::io::Result<()> {
+        self.ask(scripts);
+        let told = self.asked.take().and_then(|asked| asked.recv_timeout(LAST_WORD).ok());
+        told.map_or(Ok(()), |states| self.rules.save(states))
+    }
+
+    fn ask(&mut self, scripts: &Scripts) {
+        let (tell, asked) = channel();
+        // It fails when nobody waits any more.
+        scripts.states(move |states| _ = tell.send(states));
+        self.asked = Some(asked);
     }
 }

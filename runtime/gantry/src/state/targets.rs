@@ -1,5 +1,6 @@
 //! What observables act on: controls of cameras, recordings, snapshots and lights.
 
+use crate::counts::Acts;
 use crate::records::Records;
 use gantry_control::{Control, Done, Targets};
 use gantry_core::config::{self, Config};
@@ -126,6 +127,16 @@ impl Outside {
                 done();
             }),
         );
+    }
+}
+
+impl Acts for Outside {
+    fn snapshot(&self, camera: Option<&str>) {
+        let camera = camera.map(str::to_owned).or_else(|| self.configured().keys().next().cloned());
+        match camera {
+            Some(camera) => self.snapshot(&camera, Box::new(|| {})),
+            None => tracing::warn!("a rule wants a snapshot, and there is no camera: add one to the configuration"),
+        }
     }
 }
 

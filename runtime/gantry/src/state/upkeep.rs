@@ -9,6 +9,7 @@ use bytes::Bytes;
 use gantry_control::Control;
 use gantry_core::Runtime;
 use gantry_core::health::Level;
+use gantry_script::Scripts;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 /// How long what has changed may be in memory only.
 const PERIOD: Duration = Duration::from_millis(200);
-/// The audit is written every so many periods.
+/// The audit and what rules remember are written every so many periods.
 const AUDIT: u32 = 5;
 
 enum Wake {
@@ -35,6 +36,7 @@ struct Worker {
     control: Arc<Control>,
     door: Arc<Door>,
     records: Arc<Records>,
+    scripts: Arc<Scripts>,
     kept: KeptState,
     name: Arc<str>,
 }
@@ -45,6 +47,7 @@ impl Upkeep {
         control: &Arc<Control>,
         door: &Arc<Door>,
         records: &Arc<Records>,
+        scripts: &Arc<Scripts>,
         kept: KeptState,
     ) -> std::io::Result<Self> {
         let (wake, woken) = channel();
@@ -53,6 +56,7 @@ impl Upkeep {
             control: control.clone(),
             door: door.clone(),
             records: records.clone(),
+            scripts: scripts.clone(),
             kept,
             name: "upkeep".into(),
         };
@@ -66,6 +70,7 @@ impl Upkeep {
                 worker.work(period % AUDIT == 0);
             }
             worker.work(true);
+            worker.last();
             worker.door.access.save_all();
         })?;
         Ok(Self { wake, thread: Mutex::new(Some(thread)) })
@@ -88,7 +93,9 @@ impl Upkeep {
 
 impl Worker {
     fn work(&mut self, with_audit: bool) {
-        if let Err(error) = self.kept.save(self.control.kept()) {
+        let kept = self.kept.save_observables(self.control.kept());
+        let kept = kept.and_then(|()| if with_audit { self.kept.save_rules(&self.scripts) } else { Ok(()) });
+        if let Err(error) = kept {
             let message = format!("the state cannot be kept: {error}: look at the disk of state_dir");
             if self.runtime.health.report("state", Level::Degraded, message.clone()) {
                 tracing::error!("{message}");
@@ -103,6 +110,12 @@ impl Worker {
         }
         if with_audit {
             self.audit(&self.door.audit);
+        }
+    }
+
+    fn last(&mut self) {
+        if let Err(error) = self.kept.save_rules_last(&self.scripts) {
+            tracing::error!("what rules remember cannot be kept: {error}: look at the disk of state_dir");
         }
     }
 

@@ -5,7 +5,7 @@
 //! the picture, beside the wall clock, and is [`Frame::sequence`](gantry_core::frames::Frame::sequence) while the camera
 //! was not restarted. Numbers begin at 1; a number that is left out is a frame that the machine was too slow for.
 
-mod draw;
+pub(crate) mod draw;
 pub(crate) mod feed;
 mod font;
 mod scene;

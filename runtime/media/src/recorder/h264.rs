@@ -45,13 +45,20 @@ pub(crate) fn find() -> Result<&'static str, String> {
             ));
         }
     }
-    ENCODERS.into_iter().find(|e| gst::ElementFactory::find(e).is_some()).ok_or_else(|| {
+    installed().ok_or_else(|| {
         let (free, gpl) = (advice_for_element("openh264enc"), advice_for_element("x264enc"));
         format!("there is no H.264 encoder here: {free}, or for a better one {gpl}; or set codec = \"mjpeg\"")
     })
 }
 
-fn text(encoder: &str, width: u32, height: u32) -> String {
+/// The encoder of this machine, if it has one and the parser that goes with each. GStreamer must have been started.
+pub(crate) fn installed() -> Option<&'static str> {
+    let is_there = |element: &&str| gst::ElementFactory::find(element).is_some();
+    ENCODERS.into_iter().find(is_there).filter(|_| is_there(&"h264parse"))
+}
+
+/// The part of a pipeline that makes H.264, as files have it, of raw pictures.
+pub(crate) fn elements(encoder: &str, width: u32, height: u32) -> String {
     let bits = (f64::from(width) * f64::from(height) * 30.0 * BITS_PER_PIXEL).max(200_000.0) as u64;
     // A key picture every second: what a crash leaves is worth more, and a player can jump.
     let encoder = match encoder {
@@ -67,9 +74,13 @@ fn text(encoder: &str, width: u32, height: u32) -> String {
             "video/x-raw,format=I420 ! openh264enc complexity=low gop-size=30 rate-control=bitrate bitrate={bits}"
         ),
     };
+    format!("videoconvert ! {encoder} ! h264parse ! video/x-h264,stream-format=avc,alignment=au")
+}
+
+fn text(encoder: &str, width: u32, height: u32) -> String {
+    let elements = elements(encoder, width, height);
     format!(
-        "appsrc name=input format=time ! jpegdec ! videoconvert ! {encoder} ! h264parse \
-         ! video/x-h264,stream-format=avc,alignment=au ! appsink name=output sync=false async=false"
+        "appsrc name=input format=time ! jpegdec ! {elements} ! appsink name=output sync=false async=false"
     )
 }
 

@@ -1,0 +1,249 @@
+//! The thread `analysis:CAMERA`.
+
+use crate::desk::{Desk, Kit, Scene};
+use crate::faces::Faces;
+use crate::people::{People, believed};
+use crate::presence::Presence;
+use crate::retry::Trouble;
+use crate::section::Section;
+use crate::slot::Feed;
+use crate::voice::Voice;
+use crate::{Seen, lock, picture};
+use gantry_core::frames::Frame;
+use gantry_core::state::State;
+use gantry_vision::Event;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Looks at the newest frame, again and again.
+pub(crate) struct Worker {
+    kit: Arc<Kit>,
+    desk: Arc<Desk>,
+    /// What it works by; the desk may have a newer one.
+    section: Arc<Section>,
+    feed: Feed,
+    presence: Presence,
+    people: People,
+    faces: Faces,
+    /// Pictures that cannot be looked at.
+    unreadable: Trouble,
+    /// The width of the camera's pictures by their height.
+    shape: f32,
+    /// How many people were told to be in each zone.
+    told: BTreeMap<String, usize>,
+    /// When the last frame came and when it was taken.
+    last: Option<(Instant, i64)>,
+    voice: Voice,
+}
+
+impl Worker {
+    pub(crate) fn new(kit: Arc<Kit>, desk: Arc<Desk>) -> Self {
+        let section = desk.section();
+        let feed = Feed::new(desk.slots[0].clone());
+        Self {
+            kit,
+            desk,
+            section,
+            feed,
+            presence: Presence::default(),
+            people: People::default(),
+            faces: Faces::default(),
+            unreadable: Trouble::default(),
+            shape: 0.0,
+            told: BTreeMap::new(),
+            last: None,
+            voice: Voice::default(),
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        let slot = self.desk.slots[0].clone();
+        self.look_around();
+        loop {
+            let now = self.now();
+            let woken = slot.wait(self.next_look(now).map(|at| at.saturating_duration_since(now)));
+            if woken.is_over {
+                break;
+            }
+            self.desk.skipped(woken.skipped);
+            if woken.is_called {
+                self.look_around();
+            }
+            self.prepare();
+            if let Some(frame) = woken.frame.filter(|frame| self.feed.stream() == Some(&*frame.stream)) {
+                self.look(&frame);
+            }
+            self.say();
+        }
+        let faces = self.faces.finish();
+        self.tell_faces(faces);
+        // Who restarts the gateway has not emptied the room.
+        if self.desk.is_removed.load(Relaxed) {
+            self.tell_empty(self.now());
+        }
+    }
+
+    fn now(&self) -> Instant {
+        (self.kit.clock)()
+    }
+
+    /// Takes over what may have changed: the section, and whether the camera is there.
+    fn look_around(&mut self) {
+        let now = self.now();
+        let before = std::mem::replace(&mut self.section, self.desk.section());
+        let section = self.section.clone();
+        let state = &self.kit.runtime.state;
+        let shape = std::mem::replace(&mut self.shape, shape(state, &self.desk.camera, section.size));
+        // How wide people are is told in pixels.
+        let is_reshaped =
+            section.config.motion.person.is_some() && (shape / self.shape - 1.0).abs() > 0.01 && shape > 0.0;
+        if !section.finds_alike(&before) || is_reshaped {
+            let faces = self.faces.finish();
+            self.tell_faces(faces);
+            self.people.reset();
+        } else if section.places != before.places {
+            self.people.set_places(&section);
+        }
+        if section.config.faces != before.config.faces {
+            let faces = self.faces.finish();
+            self.tell_faces(faces);
+            self.faces.reset();
+        }
+        self.told.retain(|name, _| section.places.zones.iter().any(|zone| zone.name() == name));
+        let stream = format!("{}/{}", self.desk.camera, section.stream());
+        if self.feed.watch(&self.kit.runtime.frames, &stream, section.millihertz()) {
+            self.presence.watches(Some(now));
+        }
+        self.presence.connected(now, is_connected(&self.kit.runtime.state, &self.desk.camera));
+        self.prepare();
+        self.say();
+    }
+
+    fn prepare(&mut self) {
+        self.people.prepare(&self.kit, &self.section, self.shape);
+        self.faces.prepare(&self.kit, &self.section);
+    }
+
+    fn look(&mut self, frame: &Frame) {
+        let begun = self.now();
+        self.presence.frame(begun);
+        let frame_ms = i64::try_from(frame.captured_unix_ns / 1_000_000).unwrap_or(i64::MAX);
+        let t = seconds(frame);
+        self.last = Some((begun, frame_ms));
+        let picture = match picture::view(frame) {
+            Ok(picture) => picture,
+            Err(message) => return self.unreadable.happened(begun, message),
+        };
+        self.unreadable.went_well(begun);
+        let Some(events) = self.people.look(&self.kit, &picture, t) else { return };
+        // What was in the past of the picture, was so in the past of its time.
+        let unix_ms = |at: f64| frame_ms.saturating_add(((at - t) * 1000.0).round() as i64);
+        for event in events {
+            if let Event::Crossing(crossing) = event {
+                let seen = Seen::Crossing {
+                    camera: self.desk.camera.clone(),
+                    line: crossing.line,
+                    direction: crossing.direction,
+                    track: crossing.track,
+                    unix_ms: unix_ms(crossing.t_s),
+                };
+                self.desk.tell(&self.kit.sink, seen);
+            }
+        }
+        let zones: BTreeMap<String, usize> =
+            self.people.occupancy().map(|(zone, people)| (zone.to_owned(), people)).collect();
+        self.tell_zones(&zones, frame_ms);
+        let tracks = self.people.tracks();
+        let faces = self.faces.look(&self.kit, &picture, &tracks, t);
+        self.faces.tell(&self.kit, &self.desk, &self.section, faces, unix_ms);
+        let people = believed(&tracks);
+        self.desk.measure(self.now().saturating_duration_since(begun), people.len());
+        self.desk.show(Scene { t, people, faces: self.faces.places(), zones });
+    }
+
+    /// Tells of zones in which there is another number of people than was told.
+    fn tell_zones(&mut self, zones: &BTreeMap<String, usize>, unix_ms: i64) {
+        for (zone, people) in zones {
+            let told = self.told.insert(zone.clone(), *people);
+            if told.unwrap_or(0) != *people {
+                let (camera, zone, people) = (self.desk.camera.clone(), zone.clone(), *people as u64);
+                self.desk.tell(&self.kit.sink, Seen::Occupancy { camera, zone, people, unix_ms });
+            }
+        }
+    }
+
+    /// Tells of faces that were kept until frames came no more.
+    fn tell_faces(&mut self, faces: Vec<gantry_vision::BestFace>) {
+        let Some((_, last_ms)) = self.last else { return };
+        let t = self.desk.scene().t;
+        let unix_ms = |at: f64| last_ms.saturating_add(((at - t) * 1000.0).round() as i64);
+        self.faces.tell(&self.kit, &self.desk, &self.section, faces, unix_ms);
+    }
+
+    /// Tells that nobody is known to be anywhere any more.
+    fn tell_empty(&mut self, now: Instant) {
+        if let Some((at, unix_ms)) = self.last {
+            let since = i64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(i64::MAX);
+            let empty = self.told.keys().map(|zone| (zone.clone(), 0)).collect();
+            self.tell_zones(&empty, unix_ms.saturating_add(since));
+        }
+    }
+
+    /// Says how it is, and what no picture says: that none comes.
+    fn say(&mut self) {
+        let now = self.now();
+        let flows = self.presence.flows(now);
+        if !flows || !self.people.is_ready() {
+            self.tell_empty(now);
+        }
+        let mut problems: Vec<String> = self.people.problems().map(str::to_owned).collect();
+        let is_running = flows && self.people.is_ready() && problems.is_empty();
+        problems.extend(self.unreadable.message().map(str::to_owned));
+        problems.extend(missing(&self.presence, now, &self.desk.camera, self.section.stream()));
+        problems.extend(self.faces.problems());
+        problems.extend(self.section.places.problems.iter().cloned());
+        problems.extend(lock(&self.desk.annotating).clone());
+        self.voice.say(&self.kit, &self.desk, &self.section, is_running, problems);
+    }
+
+    /// When to look around although nothing came.
+    fn next_look(&self, now: Instant) -> Option<Instant> {
+        let model = self.people.retry.look(now).filter(|_| !self.people.is_ready());
+        [model, self.faces.look_again(now), self.presence.look(now)].into_iter().flatten().min()
+    }
+}
+
+/// When a frame was taken, in seconds of its own clock.
+pub(crate) fn seconds(frame: &Frame) -> f64 {
+    Duration::from_nanos(frame.captured_monotonic_ns).as_secs_f64()
+}
+
+/// Whether the state says that a camera is there.
+pub(crate) fn is_connected(state: &State, camera: &str) -> bool {
+    state.get(&format!("cameras/{camera}/connected")).is_some_and(|(value, _)| value == json!(true))
+}
+
+/// The sentence about a stream that a camera does not give.
+pub(crate) fn missing(presence: &Presence, now: Instant, camera: &str, stream: &str) -> Option<String> {
+    presence.is_missing(now).then(|| {
+        if presence.was_there() {
+            format!(
+                "camera {camera} gives no more pictures on the stream `{stream}`: look at its pipeline file"
+            )
+        } else {
+            format!("camera {camera} gives no stream `{stream}`: add one to its pipeline file")
+        }
+    })
+}
+
+/// The width of a camera's pictures by their height: as they are, or else as they are to be.
+fn shape(state: &State, camera: &str, (width, height): (u32, u32)) -> f32 {
+    let side =
+        |key| state.get(&format!("cameras/{camera}/{key}")).as_ref().and_then(|(v, _)| Value::as_u64(v));
+    let now = side("width").zip(side("height")).filter(|(width, height)| *width > 0 && *height > 0);
+    let (width, height) = now.unwrap_or((u64::from(width.max(1)), u64::from(height.max(1))));
+    width as f32 / height as f32
+}

@@ -1,0 +1,449 @@
+//! The thread `counts`.
+
+use super::effects::{Turn, carry_out};
+use super::keeper::{COLLECTION, Keeper};
+use super::{FaceRecorded, Order, Parts, Reply};
+use crate::clock::unix_ms;
+use crate::faces::{self, Face};
+use bytes::Bytes;
+use gantry_analysis::{Direction, Seen};
+use gantry_core::config::Config;
+use gantry_counting::{BeginError, CorrectionRecord, CrossingRecord, LineCount, Ledger, Places, Settings, Turn as Ended};
+use gantry_script::Done;
+use gantry_store::{Draft, Uuid};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// Rules hear of the time this often.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the end waits for records that are on their way to the disk.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
+
+/// What is to be counted when its record is on the disk.
+enum Entry {
+    Crossing(CrossingRecord),
+    Correction(CorrectionRecord, Reply),
+}
+
+/// An entry in its order. What the store refused is counted all the same: people have come, and the health says what is lost.
+struct Waiting {
+    ticket: u64,
+    entry: Entry,
+    recorded: Option<Option<Uuid>>,
+}
+
+pub(super) struct Worker {
+    parts: Parts,
+    orders: Sender<Order>,
+    /// How many strangers wait.
+    strangers: Arc<AtomicUsize>,
+    ledger: Ledger,
+    keeper: Keeper,
+    name: Arc<str>,
+    waiting: VecDeque<Waiting>,
+    tickets: u64,
+    /// A tick that rules have not answered yet.
+    ticking: bool,
+    settings: Settings,
+}
+
+fn now() -> i64 {
+    unix_ms().cast_signed()
+}
+
+fn places(config: &Config) -> BTreeMap<String, Places> {
+    let running = config.analysis.iter().filter(|(_, analysis)| analysis.enabled);
+    let places = running.map(|(camera, analysis)| {
+        let lines: BTreeSet<String> = analysis.lines.keys().cloned().collect();
+        (camera.clone(), Places { lines, zones: analysis.zones.keys().cloned().collect() })
+    });
+    places.collect()
+}
+
+/// The settings of a configuration that was checked.
+fn settings(config: &Config) -> Settings {
+    Settings::from_config(&config.counts).unwrap_or_else(|findings| {
+        let text: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        tracing::error!("[counts] is not used as it is: {}", text.join("; "));
+        // The default is made of the same rules, and was tested.
+        Settings::from_config(&Default::default()).expect("the default is good")
+    })
+}
+
+impl Worker {
+    pub(super) fn new(
+        parts: Parts,
+        orders: Sender<Order>,
+        strangers: Arc<AtomicUsize>,
+        config: &Config,
+    ) -> Self {
+        let settings = settings(config);
+        let (keeper, mut ledger) = Keeper::open(config, settings.clone(), &parts.records, now());
+        ledger.declare(places(config));
+        let mut worker = Self {
+            parts,
+            orders,
+            strangers,
+            ledger,
+            keeper,
+            name: "counts".into(),
+            waiting: VecDeque::new(),
+            tickets: 0,
+            ticking: false,
+            settings,
+        };
+        worker.advance();
+        // Whoever starts next finds everything in place.
+        worker.tell_state();
+        worker
+    }
+
+    pub(super) fn run(&mut self, orders: &Receiver<Order>) {
+        let mut due = Instant::now() + TICK;
+        loop {
+            let order = match orders.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Order::Stop(done)) => {
+                    self.end(orders);
+                    let _ = done.send(());
+                    return;
+                }
+                Ok(order) => Some(order),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return self.end(orders),
+            };
+            if let Some(order) = order {
+                self.take(order);
+            }
+            if Instant::now() >= due {
+                self.tick();
+                due = (due + TICK).max(Instant::now());
+            }
+        }
+    }
+
+    /// Counts what is on its way to the disk, and writes everything down.
+    fn end(&mut self, orders: &Receiver<Order>) {
+        let until = Instant::now() + LAST_RECORDS;
+        while !self.waiting.is_empty() {
+            match orders.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(order) => self.take(order),
+                Err(_) => break,
+            }
+        }
+        self.keeper.save(&self.ledger);
+    }
+
+    fn take(&mut self, order: Order) {
+        if matches!(order, Order::Seen(_) | Order::Correct(..) | Order::Read(_) | Order::Hours(_)) {
+            self.strangers.fetch_sub(1, Ordering::AcqRel);
+        }
+        match order {
+            Order::Seen(seen) => self.see(seen),
+            Order::Recorded(ticket, record) => self.recorded(ticket, record),
+            Order::Face(face) => self.face(face),
+            Order::Ruled(crossing, done) => self.ruled(crossing, done),
+            Order::Ticked(done) => {
+                self.ticking = false;
+                self.ruled(None, done);
+            }
+            Order::Correct(record, reply) => self.correct(record, reply),
+            Order::Read(reply) => reply(Ok(json!(self.ledger.snapshot()))),
+            Order::Hours(reply) => reply(Ok(json!(self.ledger.hours()))),
+            Order::Configure(config) => self.configure(&config),
+            Order::Stop(_) => {}
+        }
+    }
+
+    fn configure(&mut self, config: &Config) {
+        let settings = settings(config);
+        if settings != self.settings {
+            self.ledger.configure(settings.clone(), now());
+            self.settings = settings;
+        }
+        self.ledger.declare(places(config));
+        self.advance();
+        self.tell_state();
+    }
+
+    fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Crossing { camera, line, direction, track, unix_ms } => {
+                let record = CrossingRecord { camera, line, direction: direction_of(direction), track, time_ms: unix_ms };
+                self.append(Entry::Crossing(record));
+            }
+            Seen::Occupancy { camera, zone, people, unix_ms } => {
+                self.ledger.occupancy(&camera, &zone, people);
+                self.tell_state();
+                let message = json!({ "camera": camera, "zone": zone, "people": people, "time_ms": unix_ms });
+                self.publish(&format!("counts/{camera}/occupancy"), &message);
+                let more = json!({ "kind": "occupancy", "camera": camera, "zone": zone, "people": people });
+                self.ask_rules(unix_ms, more, None);
+            }
+            Seen::Face { camera, track, unix_ms, jpeg, width, height, score } => {
+                let face =
+                    Face { face_id: self.ledger.take_face_id(), camera, track, time_ms: unix_ms, width, height };
+                let mut json = json!(face);
+                json["type"] = json!("face");
+                json["score"] = json!(score);
+                let draft = Draft {
+                    collection: faces::COLLECTION.to_owned(),
+                    time: Some(unix_ms),
+                    json: json.to_string(),
+                    blobs: vec![(face.filename(), jpeg)],
+                    ..Draft::default()
+                };
+                let orders = self.orders.clone();
+                self.parts.records.append(draft, move |record| {
+                    let Face { face_id, camera, track, time_ms, .. } = face;
+                    _ = orders.send(Order::Face(FaceRecorded { face_id, camera, track, time_ms, record }));
+                });
+            }
+        }
+    }
+
+    /// Has it recorded; it is counted after that.
+    fn append(&mut self, entry: Entry) {
+        self.tickets += 1;
+        let ticket = self.tickets;
+        let (json, time) = match &entry {
+            Entry::Crossing(record) => (json!(record), record.time_ms),
+            Entry::Correction(record, _) => (json!(record), record.time_ms),
+        };
+        let draft = Draft {
+            collection: COLLECTION.to_owned(),
+            time: Some(time),
+            json: json.to_string(),
+            ..Draft::default()
+        };
+        self.waiting.push_back(Waiting { ticket, entry, recorded: None });
+        let orders = self.orders.clone();
+        self.parts.records.append(draft, move |record| _ = orders.send(Order::Recorded(ticket, record)));
+    }
+
+    fn recorded(&mut self, ticket: u64, record: Option<Uuid>) {
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.ticket == ticket) {
+            waiting.recorded = Some(record);
+        }
+        // In the order in which it was seen, whatever became of the records.
+        while let Some(Waiting { recorded: Some(record), .. }) = self.waiting.front() {
+            self.keeper.counted(*record);
+            match self.waiting.pop_front().map(|waiting| waiting.entry) {
+                Some(Entry::Crossing(crossing)) => self.count(&crossing),
+                Some(Entry::Correction(correction, reply)) => self.corrected(&correction, reply),
+                None => {}
+            }
+        }
+    }
+
+    fn count(&mut self, record: &CrossingRecord) {
+        self.advance();
+        let LineCount { number, count_in, count_out, .. } = self.ledger.crossing(record);
+        let CrossingRecord { camera, line, direction, track, time_ms } = record;
+        let labels =
+            [("camera", camera.clone()), ("line", line.clone()), ("direction", name_of(*direction).to_owned())];
+        metrics::counter!("gantry_crossings_total", &labels).increment(1);
+        self.tell_state();
+        let message = json!({
+            "camera": camera, "line": line, "direction": direction, "track": track, "time_ms": time_ms,
+            "count_in": count_in, "count_out": count_out,
+        });
+        self.publish(&format!("counts/{camera}/crossing"), &message);
+        let more =
+            json!({ "kind": "crossing", "camera": camera, "line": line, "direction": direction, "track": track });
+        self.ask_rules(*time_ms, more, Some(number));
+    }
+
+    fn correct(&mut self, record: CorrectionRecord, reply: Reply) {
+        match self.ledger.check_correction(&record) {
+            Ok(_) => self.append(Entry::Correction(record, reply)),
+            Err(error) => reply(Err(format!("counts.correct: {error}"))),
+        }
+    }
+
+    fn corrected(&mut self, record: &CorrectionRecord, reply: Reply) {
+        self.advance();
+        let answer = match self.ledger.correct(record) {
+            Ok(totals) => {
+                let CorrectionRecord { camera, line, count_in, count_out, reason, .. } = record;
+                tracing::info!(camera, line, count_in, count_out, reason, "the counts are corrected");
+                Ok(json!({ "count_in": totals.count_in, "count_out": totals.count_out }))
+            }
+            Err(error) => Err(format!("counts.correct: {error}")),
+        };
+        self.tell_state();
+        reply(answer);
+    }
+
+    fn face(&mut self, face: FaceRecorded) {
+        let FaceRecorded { face_id, camera, track, time_ms, record } = face;
+        // One that could not be kept is not there to be looked at.
+        if record.is_none() {
+            return;
+        }
+        self.ledger.face(face_id, time_ms);
+        self.keeper.face(record);
+        self.tell_state();
+        let message = json!({ "face_id": face_id, "camera": camera, "time_ms": time_ms, "track": track });
+        self.publish(&format!("faces/{camera}"), &message);
+    }
+
+    fn tick(&mut self) {
+        self.advance();
+        self.tell_state();
+        self.keeper.save_sometimes(&self.ledger);
+        // Rules that are slower than a second hear of the next one.
+        if !self.ticking {
+            self.ticking = true;
+            let event = Value::Object(self.ledger.rule_event(now()));
+            self.parts.tape.pass("on_tick", &event);
+            let orders = self.orders.clone();
+            self.parts.scripts.event("on_tick", event, move |done| _ = orders.send(Order::Ticked(done)));
+        }
+    }
+
+    /// Lets the time go on: hours end, and days.
+    fn advance(&mut self) {
+        let ended = self.ledger.advance(now());
+        if ended.is_empty() {
+            return;
+        }
+        let mut reset = None;
+        for turn in ended {
+            match turn {
+                Ended::Hour(hour) => self.note_sums("hours", hour.start_ms, &json!(hour)),
+                Ended::Day { ended, day } => {
+                    let (name, count_in, count_out) = (&ended.day, ended.count_in, ended.count_out);
+                    tracing::info!(day = name, count_in, count_out, "a day of counts is over");
+                    self.note_sums("days", ended.start_ms, &json!(ended));
+                    reset = Some(day);
+                }
+            }
+        }
+        // The checkpoint does not tell them again, so they are on the disk before it.
+        if let Err(error) = self.parts.records.store().flush() {
+            tracing::error!("the sums of an hour are not kept: {error}");
+        }
+        self.keeper.save(&self.ledger);
+        if let Some(day) = reset {
+            self.tell_state();
+            self.publish("counts/reset", &json!({ "day": day }));
+        }
+    }
+
+    fn note_sums(&self, collection: &str, start_ms: i64, sums: &Value) {
+        let draft = Draft {
+            collection: collection.to_owned(),
+            time: Some(start_ms),
+            json: sums.to_string(),
+            ..Draft::default()
+        };
+        self.parts.records.append(draft, |_| {});
+    }
+
+    fn ask_rules(&mut self, time_ms: i64, more: Value, crossing: Option<u64>) {
+        let mut event = self.ledger.rule_event(time_ms);
+        if let Value::Object(more) = more {
+            event.extend(more);
+        }
+        let event = Value::Object(event);
+        self.parts.tape.pass("on_count", &event);
+        let orders = self.orders.clone();
+        let done = move |done| _ = orders.send(Order::Ruled(crossing, done));
+        self.parts.scripts.event("on_count", event, done);
+    }
+
+    fn ruled(&mut self, crossing: Option<u64>, done: Done) {
+        for (rule, outcome) in done {
+            for turn in carry_out(&self.parts, &rule, outcome) {
+                match turn {
+                    Turn::Begin(name, data) => self.begin(&rule, &name, data, crossing),
+                    Turn::End(name, data) => self.finish(&rule, &name, data),
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, rule: &str, name: &str, data: Value, crossing: Option<u64>) {
+        let started = match self.ledger.begin_event(name, object(data), now(), crossing) {
+            Ok(started) => started,
+            // Rules may say so as often as they like.
+            Err(BeginError::Running { .. }) => return,
+            Err(error) => return tracing::warn!(rule, event = name, "the event does not begin: {error}"),
+        };
+        // No record tells of it in time, so it is kept before anybody hears of it.
+        self.keeper.save(&self.ledger);
+        tracing::info!(rule, event = name, "an event begins");
+        self.tell_state();
+        self.tell_event(name, "event-started", &started.message());
+    }
+
+    fn finish(&mut self, rule: &str, name: &str, data: Value) {
+        let Some(mut ended) = self.ledger.end_event(name, now()) else { return };
+        merge(&mut ended.data, data);
+        self.keeper.save(&self.ledger);
+        tracing::info!(rule, event = name, count_in = ended.count_in, "an event ends");
+        self.tell_state();
+        self.tell_event(name, "event-ended", &ended.message());
+    }
+
+    fn tell_event(&self, name: &str, kind: &str, message: &Value) {
+        let mut record = json!({ "type": kind });
+        merge(&mut record, message.clone());
+        self.parts.records.note("events", record);
+        self.publish(&format!("events/{name}"), message);
+    }
+
+    fn publish(&self, topic: &str, message: &Value) {
+        // It is refused only if it were too large.
+        let sent = self.parts.runtime.bus.publish(&self.name, topic, Bytes::from(message.to_string()));
+        if let Err(error) = sent {
+            tracing::warn!(topic, "a message of the counts is not sent: {error}");
+        }
+    }
+
+    /// Tells what of the state has changed, in one step.
+    fn tell_state(&mut self) {
+        let state = &self.parts.runtime.state;
+        let mut changed = Vec::new();
+        for (key, value) in self.ledger.changed() {
+            match value {
+                Some(value) => changed.push((key, value)),
+                None => state.remove(&key),
+            }
+        }
+        if !changed.is_empty()
+            && let Err(error) = state.set_all(changed)
+        {
+            tracing::error!("the counts cannot be shown as state: {error}");
+        }
+    }
+}
+
+fn name_of(direction: gantry_counting::Direction) -> &'static str {
+    match direction {
+        gantry_counting::Direction::In => "in",
+        gantry_counting::Direction::Out => "out",
+    }
+}
+
+fn direction_of(direction: Direction) -> gantry_counting::Direction {
+    match direction {
+        Direction::In => gantry_counting::Direction::In,
+        Direction::Out => gantry_counting::Direction::Out,
+    }
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+/// What a rule told beside an event; without anything an empty object.
+fn object(data: Value) -> Value {
+    if data.is_object() { data } else { Value::Object(Map::new()) }
+}

@@ -1,0 +1,126 @@
+//! What plugins and the operator can ask about faces.
+
+use super::Desk;
+use super::desk::{MOST, Question};
+use crate::records::Records;
+use crate::state::Door;
+use gantry_core::Runtime;
+use gantry_core::access::Role;
+use gantry_core::config::{Analysis, Config};
+use gantry_core::services::{Caller, Reply, ServiceError};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Whether faces are looked for at all, and who may see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) available: bool,
+    pub(crate) read: Role,
+}
+
+impl Policy {
+    /// What a configuration wants.
+    pub(crate) fn of(config: &Config) -> Self {
+        let looks = |analysis: &Analysis| analysis.enabled && analysis.faces.is_some();
+        Self { available: config.analysis.values().any(looks), read: config.faces.read }
+    }
+}
+
+/// The policy in force, which the configuration changes.
+#[derive(Debug)]
+pub(crate) struct Rules(Mutex<Policy>);
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self(Mutex::new(Policy { available: false, read: Role::Administrator }))
+    }
+}
+
+impl Rules {
+    /// From now on.
+    pub(crate) fn set(&self, policy: Policy) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    fn now(&self) -> Policy {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The most faces that are deleted by their numbers at once.
+const MOST_IDS: usize = 1000;
+
+/// Offers `faces.get`, `faces.list` and `faces.delete`.
+pub(crate) fn offer(
+    runtime: &Runtime,
+    desk: &Arc<Desk>,
+    door: &Arc<Door>,
+    rules: &Arc<Rules>,
+    records: &Arc<Records>,
+) {
+    let services = &runtime.services;
+    let (at, asked, policy) = (door.clone(), desk.clone(), rules.clone());
+    let get = move |caller: &Caller, request: Value, reply: Reply| {
+        let Some(id) = request["face_id"].as_u64() else {
+            return reply(Err(ServiceError("faces.get: `face_id` is a whole number from 1".to_owned())));
+        };
+        let Policy { available, read } = policy.now();
+        // Who may not see faces learns nothing of which there are.
+        if !available || !at.who(caller, &request).0.may(read) {
+            return reply(Ok(json!({ "face_id": id, "missing": "face" })));
+        }
+        asked.ask(Question::Get(id), Box::new(|answer| reply(answer.map_err(ServiceError))));
+    };
+    services.offer("faces.get", Arc::new(get));
+
+    let (at, asked, policy) = (door.clone(), desk.clone(), rules.clone());
+    let list = move |caller: &Caller, request: Value, reply: Reply| {
+        let Policy { available, read } = policy.now();
+        if !available || !at.who(caller, &request).0.may(read) {
+            return reply(Ok(json!({ "available": false })));
+        }
+        let limit = match request.get("limit") {
+            None | Some(Value::Null) => 50,
+            Some(limit) => match limit.as_u64() {
+                Some(limit) => usize::try_from(limit).unwrap_or(MOST),
+                None => {
+                    let message = "faces.list: `limit` is a whole number from 0";
+                    return reply(Err(ServiceError(message.to_owned())));
+                }
+            },
+        };
+        asked.ask(Question::List(limit), Box::new(|answer| reply(answer.map_err(ServiceError))));
+    };
+    services.offer("faces.list", Arc::new(list));
+
+    let (at, asked, records) = (door.clone(), desk.clone(), records.clone());
+    let delete = move |caller: &Caller, request: Value, reply: Reply| {
+        let (who, _) = at.who(caller, &request);
+        if !who.may(Role::Operator) {
+            return reply(Err(ServiceError("faces.delete: it takes an operator: log in as one".to_owned())));
+        }
+        let ids = match (request.get("all"), request.get("face_ids").map(|ids| serde_json::from_value(ids.clone())))
+        {
+            (Some(Value::Bool(true)), None) => None,
+            (None, Some(Ok::<Vec<u64>, _>(ids))) if ids.len() <= MOST_IDS => Some(ids),
+            _ => {
+                let message = format!(
+                    "faces.delete: send {{\"face_ids\": [numbers]}}, at most {MOST_IDS}, or {{\"all\": true}}"
+                );
+                return reply(Err(ServiceError(message)));
+            }
+        };
+        let mut said =
+            json!({ "type": "faces-deleted", "face_ids": ids, "user": who.user, "via": &*who.via, "address": who.address });
+        let records = records.clone();
+        let done = move |answer: Result<Value, String>| {
+            if let Ok(answer) = &answer {
+                said["deleted"] = answer["deleted"].clone();
+                records.note("audit", said);
+            }
+            reply(answer.map_err(ServiceError));
+        };
+        asked.ask(Question::Delete(ids), Box::new(done));
+    };
+    services.offer("faces.delete", Arc::new(delete));
+}
