@@ -36,14 +36,15 @@ fn the_admin_listener_tells_how_it_is() {
         "gantry_camera_frames_encoded_total{camera=\"main\"}",
         "gantry_camera_frames_dropped_total{camera=\"main\"}",
         "gantry_plugin_clients{plugin=\"robocar\"} 1",
-        "gantry_plugin_sent_bytes{plugin=\"robocar\"}",
-        "gantry_plugin_skipped_frames{plugin=\"robocar\"}",
+        "gantry_plugin_sent_bytes_total{plugin=\"robocar\"}",
+        "gantry_plugin_skipped_frames_total{plugin=\"robocar\"}",
         "gantry_plugin_restarts_total{plugin=\"robocar\"} 0",
         "gantry_camera_restarts_total{camera=\"main\"} 0",
         "process_cpu_seconds_total",
         "process_resident_memory_bytes",
         "# HELP gantry_plugin_clients ",
         "# TYPE gantry_plugin_clients gauge",
+        "# TYPE gantry_plugin_sent_bytes_total counter",
     ] {
         assert!(metrics.contains(name), "{name} is missing in:\n{metrics}");
     }

@@ -9,8 +9,8 @@ use gantry_tests::websocket::{KINDS, Kind};
 use serde_json::{Value, json};
 use std::fs;
 
-/// A rule that begins an event with the fourth entry and ends it after three quiet seconds.
-const RULE: &str = "[rules.busy-period]\nmore_than = 3\nwindow_s = 60\nquiet_s = 3\n";
+/// A rule that begins an event with the second entry and ends it after three quiet seconds.
+const RULE: &str = "[rules.busy-period]\nmore_than = 1\nwindow_s = 60\nquiet_s = 3\n";
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
@@ -34,7 +34,7 @@ fn every_client_gets_frames_and_statistics_and_nothing_else_unasked() {
     for kind in KINDS {
         let mut viewer = gantry_tests::websocket::Client::connect(
             kind,
-            &format!("{}any/path?token=none", people::url(&gateway)),
+            &format!("{}/any/path?token=none", people::url(&gateway).trim_end_matches('/')),
         );
         let frame = next(&viewer, "frame");
         assert_eq!(keys(&frame), ["type", "data", "timestamp"]);
@@ -77,8 +77,8 @@ fn the_timetable_is_counted_exactly_and_survives_a_power_cut() {
     let one = viewer(&gateway, Kind::Python);
     let (mut count_in, mut count_out, mut events) = (0, 0, Vec::new());
     let mut seen = json!(null);
-    // Until the second event runs and has two entries.
-    while !(seen["daily_event_count"] == 2 && seen["current_event_count_in"] == 2) {
+    // From 6.7 s to quiet after 9.0, from 15.2 s to quiet after 16.3, and from 22.7 s on.
+    while !(seen["daily_event_count"] == 3 && seen["current_event_count_in"] == 1) {
         let message = one.find("statistics and events", |m| m["type"] == "stats" || m["type"] == "event");
         if message["type"] == "event" {
             assert_eq!(keys(&message), ["type", "data", "timestamp"]);
@@ -98,33 +98,31 @@ fn the_timetable_is_counted_exactly_and_survives_a_power_cut() {
     }
     assert_eq!((count_in, count_out), (8, 1));
     assert_eq!(seen["event_active"], true);
-    assert_eq!(events.len(), 3, "{events:?}");
-    for (event, status) in events.iter().zip(["started", "ended", "started"]) {
+    assert_eq!(events.len(), 5, "{events:?}");
+    for (event, status) in events.iter().zip(["started", "ended", "started", "ended", "started"]) {
         assert_eq!(event["status"], status);
         assert!(is_time(&event["start_time"]), "{event}");
     }
     assert_eq!(keys(&events[0]), ["status", "start_time"]);
     assert_eq!(keys(&events[1]), ["status", "start_time", "end_time", "count_in"]);
-    // From the fourth entry on: 12.5, 15.2 and 16.3 s.
-    assert_eq!(events[1]["count_in"], 3);
+    assert_eq!((&events[1]["count_in"], &events[3]["count_in"]), (&json!(2), &json!(2)));
 
     gateway.restart();
     gateway.wait_ready();
-    let mut two = viewer(&gateway, Kind::Node);
+    let two = viewer(&gateway, Kind::Node);
     let first = stats(&two, "statistics after the restart", |_| true);
     assert_eq!((&first["count_in"], &first["count_out"]), (&json!(8), &json!(1)), "{first}");
-    assert_eq!(first["daily_event_count"], 2);
+    assert_eq!(first["daily_event_count"], 3);
     // The event goes on until it has been quiet for long enough, also over the restart.
     let ended = if first["event_active"] == true {
-        assert_eq!(first["current_event_count_in"], 2);
+        assert_eq!(first["current_event_count_in"], 1);
         next(&two, "event")["data"]["count_in"].clone()
     } else {
         let told = gateway.run(&["records", "ls", "events", "--json", "--limit", "1"]);
         serde_json::from_slice::<Value>(&told.stdout).expect("a record")["data"]["count_in"].clone()
     };
-    assert_eq!(ended, 2);
+    assert_eq!(ended, 1);
     stats(&two, "the end of the event", |stats| stats["event_active"] == false && stats["current_event_count_in"] == 0);
-    two.send(&json!({ "type": "get_face", "face_id": 1 }));
 }
 
 #[test]
@@ -137,7 +135,7 @@ fn the_operator_corrects_counts_and_asks_for_history() {
     let corrected = |stats: &Value| stats["count_in"] == 5 && stats["count_out"] == 2;
     stats(&one, "the correction", corrected);
     for (request, says) in [
-        (r#"{"camera":"main","line":"door","count_in":-6}"#, "below"),
+        (r#"{"camera":"main","line":"door","count_in":-6}"#, "only 5 went in"),
         (r#"{"camera":"main","line":"gate","count_in":1}"#, "gate"),
         (r#"{"camera":"main","line":"door","count_in":"many"}"#, "whole numbers"),
     ] {

@@ -1,7 +1,7 @@
 //! The plugin's keys in `gantry.toml`.
 
 use gantry_plugin::Finding;
-use gantry_serve::{Limits, Origins, Tls};
+use gantry_serve::{Hosts, Limits, Origins, Tls};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -18,6 +18,9 @@ pub struct Config {
     pub mapping: String,
     /// Speak TLS, with these PEM files.
     pub tls: Option<Tls>,
+    /// Names and addresses, without a port, under which this may be asked, such as `gateway.local`; `*` stands for any text.
+    /// Empty: all. A list keeps out web pages that have their own name lead here (DNS rebinding).
+    pub hosts: Hosts,
     /// Web pages that may connect, such as `https://dash.example`; `*` stands for any text. Empty: all.
     pub origins: Origins,
     /// Bounds on what clients can cost. Unless said otherwise a message has at most 1,048,576 bytes here, and 256 of them
@@ -32,6 +35,7 @@ impl Default for Config {
             bind: SocketAddr::from(([0, 0, 0, 0], 80)),
             mapping: "cpro".into(),
             tls: None,
+            hosts: Hosts::default(),
             origins: Origins::default(),
             limits: Limits { message_bytes: MESSAGE_BYTES, queue_messages: QUEUE, ..Limits::default() },
         }
@@ -72,15 +76,7 @@ impl Config {
                 ),
             );
         }
-        if let Some(Err(error)) = self.tls.as_ref().map(Tls::load) {
-            find("tls".into(), error.to_string());
-        }
-        for (i, message) in self.origins.check() {
-            find(format!("origins[{i}]"), message);
-        }
-        for (key, message) in self.limits.check() {
-            find(format!("limits.{key}"), message);
-        }
+        findings.extend(gantry_serve::check(self.tls.as_ref(), &self.hosts, &self.origins, &self.limits));
         findings
     }
 }
@@ -113,9 +109,9 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_found_at_once() {
-        let json = r#"{"mapping":"a/b","origins":["dash.example"],
+        let json = r#"{"mapping":"a/b","origins":["dash.example"],"hosts":["http://a"],
             "limits":{"connections":0},"tls":{"certificate":"/no/a.pem","key":"/no/b.pem"}}"#;
-        let paths = ["mapping", "tls", "origins[0]", "limits.connections"];
+        let paths = ["mapping", "tls", "hosts[0]", "origins[0]", "limits.connections"];
         assert_eq!(findings(json), paths);
     }
 

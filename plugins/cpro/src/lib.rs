@@ -60,7 +60,8 @@ impl Plugin for Cpro {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?;
+        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?
+            .only_for(&self.config.hosts);
         let address = listener.address();
         let (api, page) = (listener.url("ws", "/api/v1"), listener.url("http", "/"));
         let changes = self.changes.take().ok_or_else(|| Error::new("an instance starts once"))?;

@@ -163,6 +163,16 @@ fn pages_of_other_origins_may_connect_unless_a_list_says_which() {
 }
 
 #[test]
+fn requests_under_another_name_are_refused_when_a_list_says_which() {
+    run(json!({"hosts": ["gateway.local"]}), |rig| {
+        let (status, _, body) = rig.http("GET", "/api/v1", "", "");
+        assert!(status == 421 && body.contains("add it to `hosts`"), "{status} {body}");
+    });
+    // That is the name which this client asks under.
+    run(json!({"hosts": ["x"]}), |rig| assert_eq!(rig.http("GET", "/api/status", "", "").0, 200));
+}
+
+#[test]
 fn the_configuration_is_checked_before_anything_starts() {
     let findings =
         Host::validate(&gantry_plugin_v1, &json!({"mapping": "../x", "limits": {"connections": 0}}));

@@ -40,8 +40,7 @@ impl Calls {
         self.lock().insert(token, give);
         // Also when the one that waits is dropped half-way.
         let _open = Open { calls: self, token };
-        let asked =
-            self.host.call(ask.service(), &ask.request(), token).map_err(|error| error.to_string());
+        let asked = self.host.call(ask.service(), &ask.request(), token).map_err(|error| error.to_string());
         let reply = match asked {
             Ok(()) => tokio::time::timeout(PATIENCE, answer).await,
             Err(error) => Ok(Ok(Err(error))),

@@ -86,7 +86,10 @@ fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error
 
 /// Whether something can be one level of a state key.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && !name.contains(['/', '+', '#']) && !name.chars().any(char::is_control)
+    !name.is_empty()
+        && name.len() <= 64
+        && !name.contains(['/', '+', '#'])
+        && !name.chars().any(char::is_control)
 }
 
 impl Config {
@@ -194,7 +197,10 @@ mod tests {
     #[test]
     fn the_picture_is_annotated_when_there_is_something_to_draw_and_it_is_wanted() {
         let config = read(r#"{"camera":"hall"}"#);
-        assert_eq!((config.stream(true).as_str(), config.stream(false).as_str()), ("hall/annotated", "hall/jpeg"));
+        assert_eq!(
+            (config.stream(true).as_str(), config.stream(false).as_str()),
+            ("hall/annotated", "hall/jpeg")
+        );
         assert_eq!(read(r#"{"annotate":false}"#).stream(true), "main/jpeg");
     }
 
@@ -202,7 +208,10 @@ mod tests {
     fn limits_that_are_not_said_stay_those_of_this_protocol() {
         let limits = read(r#"{"limits":{"connections":3}}"#).limits;
         assert_eq!(limits, Limits { connections: 3, ..Config::default().limits });
-        assert_eq!((limits.message_bytes, limits.queue_messages, limits.queue_bytes), (1 << 20, 256, 16 << 20));
+        assert_eq!(
+            (limits.message_bytes, limits.queue_messages, limits.queue_bytes),
+            (1 << 20, 256, 16 << 20)
+        );
     }
 
     #[test]

@@ -103,7 +103,9 @@ impl Ask {
                 match (found.missing, picture) {
                     (None, Some(picture)) => message::face_image(&face(*id, found.filename, picture)),
                     (Some(Missing::Face), _) => message::no_face_image(&(*id).into(), NoFace::Unknown),
-                    (Some(Missing::File) | None, _) => message::no_face_image(&(*id).into(), NoFace::FileGone),
+                    (Some(Missing::File) | None, _) => {
+                        message::no_face_image(&(*id).into(), NoFace::FileGone)
+                    }
                 }
             }
             Self::Faces(count) => {

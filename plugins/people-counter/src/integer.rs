@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_never_negative_and_never_more_than_the_most() {
-        let clamp = |json: &str| Integer::read(&RawValue::from_string(json.into()).unwrap()).unwrap().clamp(500);
+        let clamp =
+            |json: &str| Integer::read(&RawValue::from_string(json.into()).unwrap()).unwrap().clamp(500);
         let limits = ["-5", "0", "2", "499", "501", "99999999999999999999999", "-99999999999999999999999"];
         assert_eq!(limits.map(clamp), [0, 0, 2, 499, 500, 500, 0]);
     }

@@ -157,7 +157,10 @@ mod tests {
             None => (String::new(), 0),
             Some((latest, missed)) => {
                 let segments = viewer.take(&latest);
-                (segments.map_or(String::new(), |s| String::from_utf8(s.to_bytes().to_vec()).unwrap()), missed)
+                (
+                    segments.map_or(String::new(), |s| String::from_utf8(s.to_bytes().to_vec()).unwrap()),
+                    missed,
+                )
             }
         }
     }
@@ -214,10 +217,7 @@ mod tests {
         let large = Segments::from(Bytes::from(vec![7; 50_000]));
         board.stats(text("stats 1;"));
         board.frame(large.clone());
-        let mut get = |(frames, viewer): &mut (_, Viewer)| {
-            let frames: &mut Subscription<_> = frames;
-            viewer.take(&frames.take().unwrap().0).unwrap()
-        };
+        let get = |(frames, viewer): &mut Seat| viewer.take(&frames.take().unwrap().0).unwrap();
         let (first, second) = (get(&mut one), get(&mut two));
         let pointer = |segments: &Segments| segments.iter().last().unwrap().as_ptr();
         assert_eq!((pointer(&first), pointer(&second)), (pointer(&large), pointer(&large)));

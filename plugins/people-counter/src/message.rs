@@ -27,7 +27,8 @@ pub fn frame(jpeg: &[u8], clock: &Clock, now: SystemTime) -> Segments {
 /// `stats`: the counts of the day.
 #[must_use]
 pub fn stats(stats: &Stats, clock: &Clock, now: SystemTime) -> Segments {
-    let Stats { count_in, count_out, face_count, daily_event_count, event_active, current_event_count_in } = stats;
+    let Stats { count_in, count_out, face_count, daily_event_count, event_active, current_event_count_in } =
+        stats;
     say(format!(
         r#"{{"type":"stats","data":{{"count_in":{count_in},"count_out":{count_out},"face_count":{face_count},"#
     ) + &format!(
@@ -37,7 +38,7 @@ pub fn stats(stats: &Stats, clock: &Clock, now: SystemTime) -> Segments {
 }
 
 /// An event has begun or ended, as the runtime tells it on `events/NAME`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Event {
     /// It has begun.

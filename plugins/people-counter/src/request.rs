@@ -200,7 +200,9 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_told_apart() {
-        for text in ["", " ", "{", "hello", "{'type':1}", "{\"type\":\"get_face\",}", "{} {}", "\u{feff}{}", "NaN"] {
+        for text in
+            ["", " ", "{", "hello", "{'type':1}", "{\"type\":\"get_face\",}", "{} {}", "\u{feff}{}", "NaN"]
+        {
             assert_eq!(read(text), Err(Refusal::NotJson), "{text}");
         }
         assert_eq!(Request::read(b"\xff\xfe{\0}\0"), Err(Refusal::NotJson));

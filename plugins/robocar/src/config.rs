@@ -1,7 +1,7 @@
 //! The plugin's keys in `gantry.toml`.
 
 use gantry_plugin::Finding;
-use gantry_serve::{Limits, Origins, Tls};
+use gantry_serve::{Hosts, Limits, Origins, Tls};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ pub struct Config {
     pub publish_rate: f64,
     /// Speak TLS, with these PEM files.
     pub tls: Option<Tls>,
+    /// Names and addresses, without a port, under which this may be asked, such as `gateway.local`; `*` stands for any text.
+    /// Empty: all. A list keeps out web pages that have their own name lead here (DNS rebinding).
+    pub hosts: Hosts,
     /// Web pages that may connect, such as `https://dash.example`; `*` stands for any text. Empty: all.
     pub origins: Origins,
     /// Bounds on what clients can cost.
@@ -37,6 +40,7 @@ impl Default for Config {
             camera: "main".into(),
             publish_rate: 10.0,
             tls: None,
+            hosts: Hosts::default(),
             origins: Origins::default(),
             limits: Limits::default(),
             blocks: BTreeMap::new(),
@@ -87,15 +91,7 @@ impl Config {
                 find(path, format!("`{key}` is no state key: name one key, such as `robot/{name}`"));
             }
         }
-        if let Some(Err(error)) = self.tls.as_ref().map(Tls::load) {
-            find("tls".into(), error.to_string());
-        }
-        for (i, message) in self.origins.check() {
-            find(format!("origins[{i}]"), message);
-        }
-        for (key, message) in self.limits.check() {
-            find(format!("limits.{key}"), message);
-        }
+        findings.extend(gantry_serve::check(self.tls.as_ref(), &self.hosts, &self.origins, &self.limits));
         findings
     }
 }
@@ -117,13 +113,14 @@ mod tests {
     #[test]
     fn everything_wrong_is_found_at_once() {
         let json = r#"{"publish_rate":0,"camera":"a/b","blocks":{"camera":"x","lidar":"robot/#","a b":"x"},
-            "origins":["dash.example"],"limits":{"connections":0}}"#;
+            "origins":["dash.example"],"hosts":["a:80"],"limits":{"connections":0}}"#;
         let paths = [
             "publish_rate",
             "camera",
             "blocks.a b",
             "blocks.camera",
             "blocks.lidar",
+            "hosts[0]",
             "origins[0]",
             "limits.connections",
         ];

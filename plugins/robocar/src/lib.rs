@@ -67,7 +67,8 @@ impl Plugin for Robocar {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?;
+        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?
+            .only_for(&self.config.hosts);
         let address = listener.address();
         let (viewer, url) = (listener.url("http", "/"), listener.url("http", "/socket.io/"));
         let (host, config, inbox) = (self.host, self.config.clone(), self.inbox.clone());

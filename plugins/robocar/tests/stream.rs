@@ -4,6 +4,7 @@
 use gantry_plugin::test::{Host, Service};
 use gantry_robocar::gantry_plugin_v1;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket};
@@ -251,6 +252,21 @@ fn a_port_in_use_is_a_sentence_that_names_it() {
     let address = taken.local_addr().unwrap().to_string();
     let Err(error) = Host::start(&gantry_plugin_v1, json!({"bind": address})) else { panic!("it cannot") };
     assert!(error.contains(&address) && error.contains("another program has this port"), "{error}");
+}
+
+#[test]
+fn viewers_under_another_name_are_refused_when_a_list_says_which() {
+    let ask = |hosts: Value| {
+        let (_host, url) = start(json!({ "hosts": hosts }));
+        let address = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).map(str::to_owned)
+    };
+    assert_eq!(ask(json!(["gateway.local"])).as_deref(), Some("421"));
+    assert_eq!(ask(json!(["127.0.0.1"])).as_deref(), Some("200"));
 }
 
 #[test]

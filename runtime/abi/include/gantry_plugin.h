@@ -185,8 +185,9 @@ typedef struct gantry_host {
   // Asks for one `on_wake` with this `token` after `delay_ms` milliseconds. `FULL` beyond 1024 open wakes.
   gantry_status (*wake_after)(void *ctx, uint64_t delay_ms, uint64_t token);
   // Defines a metric of this instance (`COUNTER`, `GAUGE`, `HISTOGRAM`) and writes its number to `id`. The name
-  // (`a-z`, `0-9`, `_`) appears as `gantry_plugin_<name>`. The same name again gives the same number. `FULL`
-  // beyond 64, `INVALID` when the name has another kind already, in this plugin or another.
+  // (`a-z`, `0-9`, `_`) appears as `gantry_plugin_<name>`, that of a counter as `gantry_plugin_<name>_total` unless it
+  // ends so already. The same name again gives the same number. `FULL` beyond 64, `INVALID` when the name has another
+  // kind already, in this plugin or another.
   gantry_status (*metric_define)(void *ctx,
                                  struct gantry_slice name,
                                  uint32_t kind,

@@ -60,8 +60,9 @@ pub struct Host {
     /// Asks for one `on_wake` with this `token` after `delay_ms` milliseconds. `FULL` beyond 1024 open wakes.
     pub wake_after: unsafe extern "C" fn(ctx: *mut c_void, delay_ms: u64, token: u64) -> Status,
     /// Defines a metric of this instance (`COUNTER`, `GAUGE`, `HISTOGRAM`) and writes its number to `id`. The name
-    /// (`a-z`, `0-9`, `_`) appears as `gantry_plugin_<name>`. The same name again gives the same number. `FULL`
-    /// beyond 64, `INVALID` when the name has another kind already, in this plugin or another.
+    /// (`a-z`, `0-9`, `_`) appears as `gantry_plugin_<name>`, that of a counter as `gantry_plugin_<name>_total` unless it
+    /// ends so already. The same name again gives the same number. `FULL` beyond 64, `INVALID` when the name has another
+    /// kind already, in this plugin or another.
     pub metric_define:
         unsafe extern "C" fn(ctx: *mut c_void, name: Slice, kind: u32, help: Slice, id: *mut u32) -> Status,
     /// Records a value: adds to a counter, sets a gauge, samples a histogram.

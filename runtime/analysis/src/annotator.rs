@@ -99,7 +99,9 @@ impl Annotator {
 
     fn draw(&mut self, frame: &Frame) -> Result<(), String> {
         let section = self.desk.section();
-        let overlay = self.overlay(&section, &self.desk.scene(), seconds(frame));
+        let scene = self.desk.is_running.load(Relaxed).then(|| self.desk.scene());
+        let state = &self.kit.runtime.state;
+        let overlay = overlay(state, &self.desk.camera, &section, scene.as_deref(), seconds(frame));
         let layout = Layout::of(frame)?;
         self.copy.clear();
         self.copy.extend_from_slice(&frame.data[..layout.bytes()]);
@@ -126,37 +128,6 @@ impl Annotator {
         self.out.publish(&Arc::new(frame));
     }
 
-    /// What is to be seen in a picture that was taken at `t`.
-    fn overlay(&self, section: &Section, scene: &Scene, t: f64) -> Overlay {
-        let (state, camera) = (&self.kit.runtime.state, &self.desk.camera);
-        let is_running = self.desk.is_running.load(Relaxed);
-        let stale = STALE.max(STALE_FRAMES / f64::from(section.config.fps.max(1)));
-        let is_fresh = is_running && (t - scene.t).abs() <= stale;
-        let count = |line: &str, way: &str| count(state, &format!("counts/{camera}/lines/{line}/{way}"));
-        let lines = section.places.lines.iter().map(|line| LineMark {
-            count_in: count(line.name(), "in"),
-            count_out: count(line.name(), "out"),
-            line: line.clone(),
-        });
-        let zones = section.places.zones.iter().map(|zone| ZoneMark {
-            people: scene.zones.get(zone.name()).copied().filter(|_| is_fresh).unwrap_or(0),
-            zone: zone.clone(),
-        });
-        let people = scene.people.iter().filter(|_| is_fresh).map(|person| PersonMark {
-            id: person.id,
-            rect: moved(person, t - scene.t),
-            hidden: person.is_hidden,
-        });
-        Overlay {
-            lines: lines.collect(),
-            zones: zones.collect(),
-            people: people.collect(),
-            faces: scene.faces.iter().filter(|_| is_fresh).copied().collect(),
-            // A count that stands still must not look like a quiet day.
-            text: if is_running { Vec::new() } else { vec!["not counting".into()] },
-        }
-    }
-
     /// Tells what keeps pictures from being annotated, for the thread that reports it.
     fn tell(&self) {
         let missing = || missing(&self.presence, (self.kit.clock)(), &self.desk.camera, "raw");
@@ -168,6 +139,38 @@ impl Annotator {
             drop(told);
             self.desk.slots[0].call();
         }
+    }
+}
+
+/// What is to be seen in a picture that was taken at `t`. Without a scene nobody looks.
+fn overlay(state: &State, camera: &str, section: &Section, scene: Option<&Scene>, t: f64) -> Overlay {
+    let stale = STALE.max(STALE_FRAMES / f64::from(section.config.fps.max(1)));
+    let fresh = scene.filter(|scene| (t - scene.t).abs() <= stale);
+    let count = |line: &str, way: &str| count(state, &format!("counts/{camera}/lines/{line}/{way}"));
+    let lines = section.places.lines.iter().map(|line| LineMark {
+        count_in: count(line.name(), "in"),
+        count_out: count(line.name(), "out"),
+        line: line.clone(),
+    });
+    let zones = section.places.zones.iter().map(|zone| ZoneMark {
+        people: fresh.and_then(|scene| scene.zones.get(zone.name()).copied()).unwrap_or(0),
+        zone: zone.clone(),
+    });
+    let people = |scene: &Scene| {
+        let mark = |person: &Person| PersonMark {
+            id: person.id,
+            rect: moved(person, t - scene.t),
+            hidden: person.is_hidden,
+        };
+        scene.people.iter().map(mark).collect()
+    };
+    Overlay {
+        lines: lines.collect(),
+        zones: zones.collect(),
+        people: fresh.map(people).unwrap_or_default(),
+        faces: fresh.map(|scene| scene.faces.clone()).unwrap_or_default(),
+        // Counts that stand still must not look like a quiet day.
+        text: if scene.is_some() { Vec::new() } else { vec!["not counting".into()] },
     }
 }
 
@@ -185,15 +188,54 @@ fn count(state: &State, key: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gantry_core::config::{Analysis, Camera};
     use gantry_vision::Point;
+    use serde_json::json;
+
+    fn person(id: u64) -> Person {
+        let rect = Rect::new(0.5, 0.5, 0.1, 0.2);
+        Person { id, rect, velocity: Point::new(0.5, -0.1), is_hidden: id == 2 }
+    }
 
     #[test]
     fn boxes_go_on_with_the_person_for_a_third_of_a_second_at_most() {
-        let rect = Rect::new(0.5, 0.5, 0.1, 0.2);
-        let person = Person { id: 1, rect, velocity: Point::new(0.5, -0.1), is_hidden: false };
         for (later, x, y) in [(0.0, 0.5, 0.5), (0.2, 0.6, 0.48), (9.0, 0.65, 0.47), (-9.0, 0.35, 0.53)] {
-            let Rect { x: at_x, y: at_y, .. } = moved(&person, later);
+            let Rect { x: at_x, y: at_y, .. } = moved(&person(1), later);
             assert!((at_x - x).abs() < 1e-6 && (at_y - y).abs() < 1e-6, "{later}: {at_x} {at_y}");
         }
+    }
+
+    #[test]
+    fn what_is_drawn_is_what_was_seen_lately_with_the_counts_of_the_state() {
+        let section = json!({
+            "lines": {"door": {"from": [0.5, 0.0], "to": [0.5, 1.0]}},
+            "zones": {"hall": {"corners": [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]}},
+        });
+        let section: Analysis = serde_json::from_value(section).unwrap();
+        let section = Section::new(&section, &Camera::default());
+        let state = State::default();
+        state.set("counts/main/lines/door/in", json!(12)).unwrap();
+        state.set("counts/main/lines/door/out", json!("?")).unwrap();
+        let scene = Scene {
+            t: 100.0,
+            people: vec![person(1), person(2)],
+            faces: vec![Rect::new(0.1, 0.1, 0.1, 0.1)],
+            zones: [("hall".to_owned(), 2)].into(),
+        };
+        let drawn = overlay(&state, "main", &section, Some(&scene), 100.2);
+        let counts =
+            |drawn: &Overlay| (drawn.lines[0].count_in, drawn.lines[0].count_out, drawn.zones[0].people);
+        assert_eq!(counts(&drawn), (12, 0, 2));
+        let ids: Vec<_> = drawn.people.iter().map(|p| (p.id, p.hidden)).collect();
+        assert_eq!(ids, [(1, false), (2, true)]);
+        assert!((drawn.people[0].rect.x - 0.6).abs() < 1e-6, "moved by a fifth of a second");
+        assert_eq!((drawn.faces.len(), drawn.text.len()), (1, 0));
+        let late = overlay(&state, "main", &section, Some(&scene), 101.1);
+        assert_eq!((late.people.len(), late.faces.len(), counts(&late)), (0, 0, (12, 0, 0)));
+        let dead = overlay(&state, "main", &section, None, 100.0);
+        assert_eq!(
+            (dead.people.len(), counts(&dead), &dead.text[..]),
+            (0, (12, 0, 0), &["not counting".to_owned()][..])
+        );
     }
 }

@@ -99,7 +99,7 @@ impl Feed {
         if is_other {
             self.stop();
         }
-        if !self.watching.as_ref().is_some_and(|(_, rate, _)| *rate == millihertz) {
+        if self.watching.as_ref().is_none_or(|(_, rate, _)| *rate != millihertz) {
             let slot = self.slot.clone();
             let watch = hub.stream(stream).watch(millihertz, Arc::new(move |frame| slot.put(frame)));
             // The old one ends after the new one began, so that the camera need not stop between.

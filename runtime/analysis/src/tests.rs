@@ -34,7 +34,8 @@ pub(crate) fn grey(stream: &str, n: u64, width: u32, height: u32, tone: u8) -> A
 }
 
 /// A frame of these grey or I420 bytes.
-fn frame(stream: &str, n: u64, (width, height): (u32, u32), data: Vec<u8>) -> Arc<Frame> {
+fn frame(stream: &str, n: u64, (width, height): (u32, u32), data: impl Into<Bytes>) -> Arc<Frame> {
+    let data = data.into();
     let format = if data.len() == (width * height) as usize {
         Format::Gray8 { stride: width }
     } else {
@@ -48,7 +49,7 @@ fn frame(stream: &str, n: u64, (width, height): (u32, u32), data: Vec<u8>) -> Ar
         sequence: n,
         captured_unix_ns: (EPOCH_MS + n * FRAME_MS) * 1_000_000,
         captured_monotonic_ns: n * FRAME_MS * 1_000_000,
-        data: Bytes::from(data),
+        data,
     })
 }
 
@@ -176,7 +177,7 @@ impl Bench {
         let analyses = Analyses::with(Kit {
             runtime: runtime.clone(),
             encoder: Arc::new(Plain),
-            sink: Arc::new(move |seen| drop(tell.send(seen))),
+            sink: Arc::new(move |seen| _ = tell.send(seen)),
             models,
             clock: Box::new(move || *lock(&now)),
         });
@@ -201,7 +202,7 @@ impl Bench {
     fn until_watched(&self, stream: &str, watchers: usize) {
         let (tell, told) = channel();
         let stream = self.runtime.frames.stream(stream);
-        stream.on_demand(Some(Box::new(move |demand| drop(tell.send(demand.watchers)))));
+        stream.on_demand(Some(Box::new(move |demand| _ = tell.send(demand.watchers))));
         while told.recv_timeout(PATIENCE).expect("a change of demand") != watchers {}
         stream.on_demand(None);
     }

@@ -9,14 +9,31 @@ use crate::section::Section;
 use crate::slot::Feed;
 use crate::voice::Voice;
 use crate::{Seen, lock, picture};
+use gantry_core::config::Detector;
 use gantry_core::frames::Frame;
 use gantry_core::state::State;
-use gantry_vision::Event;
+use gantry_vision::{BestFace, Event};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+
+/// The last frame.
+#[derive(Clone, Copy)]
+struct Last {
+    came: Instant,
+    /// When it was taken, Unix time in milliseconds, and in seconds of the frames' clock.
+    unix_ms: i64,
+    t: f64,
+}
+
+impl Last {
+    /// The Unix time of a time of the frames' clock, in milliseconds.
+    fn unix_ms(&self, t: f64) -> i64 {
+        self.unix_ms.saturating_add(((t - self.t) * 1000.0).round() as i64)
+    }
+}
 
 /// Looks at the newest frame, again and again.
 pub(crate) struct Worker {
@@ -34,8 +51,7 @@ pub(crate) struct Worker {
     shape: f32,
     /// How many people were told to be in each zone.
     told: BTreeMap<String, usize>,
-    /// When the last frame came and when it was taken.
-    last: Option<(Instant, i64)>,
+    last: Option<Last>,
     voice: Voice,
 }
 
@@ -97,9 +113,12 @@ impl Worker {
         let section = self.section.clone();
         let state = &self.kit.runtime.state;
         let shape = std::mem::replace(&mut self.shape, shape(state, &self.desk.camera, section.size));
+        let is_motion = section.config.detector == Detector::Motion;
         // How wide people are is told in pixels.
-        let is_reshaped =
-            section.config.motion.person.is_some() && (shape / self.shape - 1.0).abs() > 0.01 && shape > 0.0;
+        let is_reshaped = is_motion
+            && section.config.motion.person.is_some()
+            && shape > 0.0
+            && (shape / self.shape - 1.0).abs() > 0.01;
         if !section.finds_alike(&before) || is_reshaped {
             let faces = self.faces.finish();
             self.tell_faces(faces);
@@ -107,7 +126,9 @@ impl Worker {
         } else if section.places != before.places {
             self.people.set_places(&section);
         }
-        if section.config.faces != before.config.faces {
+        let sees =
+            |section: &Section| section.config.faces.clone().map(|faces| (faces, section.config.threads));
+        if sees(&section) != sees(&before) {
             let faces = self.faces.finish();
             self.tell_faces(faces);
             self.faces.reset();
@@ -130,17 +151,15 @@ impl Worker {
     fn look(&mut self, frame: &Frame) {
         let begun = self.now();
         self.presence.frame(begun);
-        let frame_ms = i64::try_from(frame.captured_unix_ns / 1_000_000).unwrap_or(i64::MAX);
-        let t = seconds(frame);
-        self.last = Some((begun, frame_ms));
+        let unix_ms = i64::try_from(frame.captured_unix_ns / 1_000_000).unwrap_or(i64::MAX);
+        let last = Last { came: begun, unix_ms, t: seconds(frame) };
+        self.last = Some(last);
         let picture = match picture::view(frame) {
             Ok(picture) => picture,
             Err(message) => return self.unreadable.happened(begun, message),
         };
         self.unreadable.went_well(begun);
-        let Some(events) = self.people.look(&self.kit, &picture, t) else { return };
-        // What was in the past of the picture, was so in the past of its time.
-        let unix_ms = |at: f64| frame_ms.saturating_add(((at - t) * 1000.0).round() as i64);
+        let Some(events) = self.people.look(&self.kit, &picture, last.t) else { return };
         for event in events {
             if let Event::Crossing(crossing) = event {
                 let seen = Seen::Crossing {
@@ -148,20 +167,20 @@ impl Worker {
                     line: crossing.line,
                     direction: crossing.direction,
                     track: crossing.track,
-                    unix_ms: unix_ms(crossing.t_s),
+                    unix_ms: last.unix_ms(crossing.t_s),
                 };
                 self.desk.tell(&self.kit.sink, seen);
             }
         }
         let zones: BTreeMap<String, usize> =
             self.people.occupancy().map(|(zone, people)| (zone.to_owned(), people)).collect();
-        self.tell_zones(&zones, frame_ms);
+        self.tell_zones(&zones, last.unix_ms);
         let tracks = self.people.tracks();
-        let faces = self.faces.look(&self.kit, &picture, &tracks, t);
-        self.faces.tell(&self.kit, &self.desk, &self.section, faces, unix_ms);
+        let faces = self.faces.look(&self.kit, &picture, &tracks, last.t);
+        self.tell_faces(faces);
         let people = believed(&tracks);
         self.desk.measure(self.now().saturating_duration_since(begun), people.len());
-        self.desk.show(Scene { t, people, faces: self.faces.places(), zones });
+        self.desk.show(Scene { t: last.t, people, faces: self.faces.places(), zones });
     }
 
     /// Tells of zones in which there is another number of people than was told.
@@ -175,20 +194,17 @@ impl Worker {
         }
     }
 
-    /// Tells of faces that were kept until frames came no more.
-    fn tell_faces(&mut self, faces: Vec<gantry_vision::BestFace>) {
-        let Some((_, last_ms)) = self.last else { return };
-        let t = self.desk.scene().t;
-        let unix_ms = |at: f64| last_ms.saturating_add(((at - t) * 1000.0).round() as i64);
-        self.faces.tell(&self.kit, &self.desk, &self.section, faces, unix_ms);
+    fn tell_faces(&mut self, faces: Vec<BestFace>) {
+        let Some(last) = self.last else { return };
+        self.faces.tell(&self.kit, &self.desk, &self.section, faces, |t| last.unix_ms(t));
     }
 
     /// Tells that nobody is known to be anywhere any more.
     fn tell_empty(&mut self, now: Instant) {
-        if let Some((at, unix_ms)) = self.last {
-            let since = i64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(i64::MAX);
+        if let Some(last) = self.last.filter(|_| self.told.values().any(|people| *people > 0)) {
+            let since = now.saturating_duration_since(last.came).as_secs_f64();
             let empty = self.told.keys().map(|zone| (zone.clone(), 0)).collect();
-            self.tell_zones(&empty, unix_ms.saturating_add(since));
+            self.tell_zones(&empty, last.unix_ms(last.t + since));
         }
     }
 

@@ -69,32 +69,6 @@ pub struct FaceRecord {
     pub time_ms: i64,
 }
 
-/// A rule began an event: `{"type":"event_started","event":"busy","data":{},"since_crossing":41,"time_ms":…}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename = "event_started")]
-pub struct StartRecord {
-    /// The event's name.
-    pub event: String,
-    /// What the rule gave with it.
-    #[serde(default)]
-    pub data: Value,
-    /// The number of the crossing that caused it.
-    #[serde(default)]
-    pub since_crossing: Option<u64>,
-    /// When, Unix time in milliseconds.
-    pub time_ms: i64,
-}
-
-/// A rule ended an event: `{"type":"event_ended","event":"busy","time_ms":…}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename = "event_ended")]
-pub struct EndRecord {
-    /// The event's name.
-    pub event: String,
-    /// When, Unix time in milliseconds.
-    pub time_ms: i64,
-}
-
 /// Any of the records that make a ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
@@ -104,10 +78,6 @@ pub enum Record {
     Correction(CorrectionRecord),
     /// A face was kept.
     Face(FaceRecord),
-    /// An event began.
-    Start(StartRecord),
-    /// An event ended.
-    End(EndRecord),
 }
 
 impl Record {
@@ -123,8 +93,6 @@ impl Record {
             "crossing" => Self::Crossing(fields("crossing", stored)?),
             "correction" => Self::Correction(fields("correction", stored)?),
             "face" => Self::Face(fields("face", stored)?),
-            "event_started" => Self::Start(fields("event_started", stored)?),
-            "event_ended" => Self::End(fields("event_ended", stored)?),
             _ => return Ok(None),
         }))
     }

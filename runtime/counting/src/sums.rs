@@ -4,8 +4,8 @@ use crate::Count;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The most seconds with crossings that are kept: 24 h, and the hour that a clock may be ahead.
-const MAX_SECONDS: usize = 25 * 3600;
+/// The most seconds with crossings that are kept: 24 h, and an hour at each end for a clock that goes back.
+const MAX_SECONDS: usize = 26 * 3600;
 
 /// Crossings of one camera by the second. Each entry has the sum of all until then, so that the sum of a window is one
 /// subtraction, however long it is.

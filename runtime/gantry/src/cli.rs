@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::config::Sources;
-use crate::{check, faces, operator, plugins, records, run, scaffold, script, user};
+use crate::{check, count, faces, operator, plugins, records, run, scaffold, script, user};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,7 +71,14 @@ enum Command {
         #[command(flatten)]
         source: File,
         #[command(flatten)]
-        record: operator::Record,
+        record: operator::Recording,
+    },
+    /// Count people in a recording, as fast as this machine can, and compare with the truth.
+    Count {
+        #[command(flatten)]
+        source: File,
+        #[command(flatten)]
+        count: Box<count::Recording>,
     },
     /// Work on scripts: mappings and rules.
     Script {
@@ -139,6 +146,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Record { source, record } => {
             sources(source, None).and_then(|sources| operator::record_command(&sources, &record))
         }
+        Command::Count { source, count } => count::command(*count, || sources(source, None)),
         Command::Script { source, command } => {
             sources(source, None).and_then(|sources| script::command(&sources, command))
         }

@@ -1,5 +1,7 @@
 //! The log: human on a terminal, JSON under systemd; its level can change while it is written.
 
+mod human;
+
 use gantry_core::config::{Log, LogFormat};
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
@@ -42,7 +44,7 @@ impl Handle {
         let lines = if json {
             lines.json().flatten_event(true).boxed()
         } else {
-            lines.with_ansi(std::io::stderr().is_terminal()).boxed()
+            lines.with_ansi(std::io::stderr().is_terminal()).fmt_fields(human::Human).boxed()
         };
         tracing_subscriber::registry().with(filter).with(lines).init();
         Self { filter: handle, json }

@@ -9,6 +9,7 @@ mod check;
 mod cli;
 mod clock;
 mod config;
+mod count;
 mod counts;
 mod encoder;
 mod faces;

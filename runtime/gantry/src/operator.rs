@@ -12,7 +12,7 @@ mod client;
 mod command;
 
 pub(crate) use client::call;
-pub(crate) use command::{Record, call_command, record_command};
+pub(crate) use command::{Recording, call_command, record_command};
 
 use crate::tape::Tape;
 use anyhow::Context;

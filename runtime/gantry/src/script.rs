@@ -32,7 +32,7 @@ pub(crate) enum Command {
         recording: PathBuf,
     },
     /// Write down what rules of the running gateway are told: the same as `gantry record`.
-    Record(crate::operator::Record),
+    Record(crate::operator::Recording),
     /// Print what scripts can use, or write the definitions that editors read.
     Docs {
         /// The folder to write to, such as scripts/api

@@ -309,14 +309,17 @@ impl Link {
         if name.is_empty() || name.len() > 64 || !name.bytes().all(good) {
             return Err(INVALID);
         }
+        // What only grows ends in `_total`, as Prometheus wants it.
+        let ending = if kind == abi::COUNTER && !name.ends_with("_total") { "_total" } else { "" };
+        let name = format!("{name}{ending}");
         let mut defined = lock(&self.metrics);
-        if let Some(known) = defined.iter().position(|(n, ..)| n == name) {
+        if let Some(known) = defined.iter().position(|(n, ..)| *n == name) {
             return if defined[known].1 == kind { Ok(known as u32) } else { Err(INVALID) };
         }
         if defined.len() >= MAX_METRICS {
             return Err(FULL);
         }
-        kinds::agree(name, kind)?;
+        kinds::agree(&name, kind)?;
         let full = format!("gantry_plugin_{name}");
         let (plugin, help) = (self.id.to_string(), help[..help.floor_char_boundary(MAX_HELP)].to_owned());
         let metric = match kind {
@@ -334,7 +337,7 @@ impl Link {
             }
             _ => return Err(INVALID),
         };
-        defined.push((name.to_owned(), kind, metric));
+        defined.push((name, kind, metric));
         Ok(defined.len() as u32 - 1)
     }
 

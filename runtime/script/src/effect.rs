@@ -141,7 +141,10 @@ pub(crate) fn actions(session: &Rc<Session>) -> Module {
     Doc(
         "begin_event",
         &["name: &str", "data: Map", "Result<()>"],
-        &["/// An event begins. `data` is told to whoever listens. An event that runs already goes on."],
+        &[
+            "/// An event begins. `data` is told to whoever listens; with a `camera` in it, only who that camera sees counts for \
+             the event. An event that runs already goes on.",
+        ],
     )
     .registration()
     .set_into_module(&mut module, move |name: &str, data: Map| -> Done {
@@ -176,7 +179,8 @@ pub(crate) fn actions(session: &Rc<Session>) -> Module {
     Doc(
         "emit",
         &["topic: &str", "data: ?", "Result<()>"],
-        &["/// A message to whoever listens to the topic, such as `emit(\"rules/door\", #{ open: true })`."],
+        &["/// A message to whoever listens to the topic, such as `emit(\"rules/door\", #{ open: true })`. Topics of the \
+           gateway itself, such as those below `events/`, are not for rules."],
     )
     .registration()
     .set_into_module(&mut module, move |topic: &str, data: Dynamic| -> Done {

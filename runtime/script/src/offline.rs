@@ -12,6 +12,11 @@ use crate::source::{self, Folder, Id};
 use gantry_core::spelling::nearest;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a call may take at least: what a recording gives may not depend on what else the machine does meanwhile. Calls are
+/// limited by their operations as ever.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// All scripts of a folder.
 pub(crate) struct Offline {
@@ -28,7 +33,9 @@ pub(crate) struct Offline {
 impl Offline {
     pub(crate) fn load(settings: &Settings) -> Self {
         let mut problems = Vec::new();
-        let sources = source::read(&settings.dir).unwrap_or_else(|problem| {
+        let read = source::read(&settings.dir);
+        let is_read = read.is_ok();
+        let sources = read.unwrap_or_else(|problem| {
             problems.push(ScriptError::whole(&settings.dir.display().to_string(), problem));
             source::Sources::new()
         });
@@ -47,7 +54,9 @@ impl Offline {
                 (Ok(_), Err(message)) => problems.push(ScriptError::whole(&source.file, message.as_str())),
             }
         }
-        let engines = Rc::new(Engines::new(&settings.limits, &libraries));
+        let mut limits = settings.limits.clone();
+        limits.deadline = limits.deadline.max(DEADLINE);
+        let engines = Rc::new(Engines::new(&limits, &libraries));
         let mut mappings = BTreeMap::new();
         for (name, source) in of(Folder::Mappings) {
             match load::mapping(&engines, source, texts.clone()) {
@@ -67,7 +76,7 @@ impl Offline {
                 Err(errors) => problems.extend(errors),
             }
         }
-        if !sources.is_empty() {
+        if is_read {
             problems.extend(without_a_script(settings, &sources).into_iter().map(|(_, error)| error));
         }
         Self { engines, sources, texts, mappings, rules, problems, off }

@@ -124,7 +124,15 @@ impl Program {
         };
         let session = &self.engines.session;
         session.begin(may_act, &self.config, self.engines.deadline());
-        match guarded(|| run(&self.engines.plain, &mut bound, args())) {
+        let mut outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
+        if outcome.is_err() && may_act && session.was_late() {
+            // Most likely the machine had something else to do, and a rule that misses an event counts wrongly. It has changed
+            // nothing yet.
+            bound = this.as_deref().cloned();
+            session.begin(may_act, &self.config, self.engines.deadline());
+            outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
+        }
+        match outcome {
             Ok(value) => {
                 if let (Some(this), Some(bound)) = (this, bound) {
                     *this = bound;

@@ -44,7 +44,10 @@ pub const HOOKS: [Hook; 5] = [
             field("event.camera", "The camera that saw it."),
             field("event.line", "Crossing: the line's name."),
             field("event.direction", "Crossing: `\"in\"` or `\"out\"`."),
-            field("event.track", "Crossing: the number that the camera gave to this person, for as long as it sees him."),
+            field(
+                "event.track",
+                "Crossing: the number that the camera gave to this person, for as long as it sees him.",
+            ),
             field("event.zone", "Occupancy: the zone's name."),
             field("event.people", "Occupancy: how many people are in the zone now."),
             field("", "And all that `on_tick` has, after this was counted."),
@@ -55,7 +58,10 @@ pub const HOOKS: [Hook; 5] = [
         about: "Once a second.",
         fields: &[
             field("event.time", "Unix time in ms. Time in a rule is always this: there is no clock."),
-            field("event.local.date, .time", "Texts such as `\"2026-11-21\"` and `\"10:15:02\"`, in the gateway's time zone."),
+            field(
+                "event.local.date, .time",
+                "Texts such as `\"2026-11-21\"` and `\"10:15:02\"`, in the gateway's time zone.",
+            ),
             field("event.local.hour, .minute, .second", "Whole numbers."),
             field("event.local.weekday", "1 is Monday, 7 is Sunday."),
             field("event.count_in, .count_out", "Who went in and out today, over all lines of all cameras."),
@@ -69,7 +75,10 @@ pub const HOOKS: [Hook; 5] = [
             ),
             field("event.cameras.CAMERA.lines.LINE.count_in, .count_out", "Who crossed that line today."),
             field("event.cameras.CAMERA.zones.ZONE", "How many people are in that zone now."),
-            field("event.events.NAME.active", "Whether that event runs. An event that never began is not in `events`."),
+            field(
+                "event.events.NAME.active",
+                "Whether that event runs. An event that never began is not in `events`.",
+            ),
             field("event.events.NAME.since_ms", "When it began, in Unix ms; `()` when it does not run."),
             field("event.events.NAME.count_in", "Who went in since it began; 0 when it does not run."),
             field("event.events.NAME.today", "How often it began today."),
@@ -81,11 +90,7 @@ pub const HOOKS: [Hook; 5] = [
         fields: &[],
     },
     Hook { name: "on_picture", about: "A picture arrived from a device.", fields: &[] },
-    Hook {
-        name: "on_health",
-        about: "A device or a part of the gateway reported how it does.",
-        fields: &[],
-    },
+    Hook { name: "on_health", about: "A device or a part of the gateway reported how it does.", fields: &[] },
 ];
 
 /// The most elements of an event. Not `scripts.max_elements`: an event has as many as the gateway has cameras, lines and

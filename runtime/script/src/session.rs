@@ -24,6 +24,7 @@ pub(crate) struct Session {
     operations: Cell<u64>,
     until: Cell<Option<Instant>>,
     allowed: Cell<Duration>,
+    was_late: Cell<bool>,
     /// What `config` is in the script.
     config: RefCell<Dynamic>,
     effects: RefCell<Vec<Effect>>,
@@ -39,6 +40,7 @@ impl Session {
             operations: Cell::new(0),
             until: Cell::new(None),
             allowed: Cell::new(Duration::ZERO),
+            was_late: Cell::new(false),
             config: RefCell::new(rhai::Map::new().into()),
             effects: RefCell::default(),
             may_act: Cell::new(false),
@@ -51,6 +53,7 @@ impl Session {
         self.operations.set(0);
         self.until.set(Instant::now().checked_add(deadline));
         self.allowed.set(deadline);
+        self.was_late.set(false);
         self.may_act.set(may_act);
         self.effects.borrow_mut().clear();
         let _ = self.config.replace(config.clone());
@@ -84,7 +87,14 @@ impl Session {
             return Some(Stop::Operations);
         }
         let late = || self.until.get().is_some_and(|at| Instant::now() > at);
-        (count.is_multiple_of(LOOK_EVERY) && late()).then_some(Stop::Deadline)
+        let stop = (count.is_multiple_of(LOOK_EVERY) && late()).then_some(Stop::Deadline);
+        self.was_late.set(stop.is_some());
+        stop
+    }
+
+    /// Whether the call was ended by its deadline.
+    pub(crate) fn was_late(&self) -> bool {
+        self.was_late.get()
     }
 
     pub(crate) fn at(&self, source: Option<&str>, position: rhai::Position) {

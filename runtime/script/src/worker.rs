@@ -142,7 +142,8 @@ impl Worker {
 
     /// Tells of tables of rules that are not there.
     fn look_for_rules(&mut self, sources: &source::Sources) {
-        let tried = |name: &String| self.tried.contains_key(&Id { folder: Folder::Rules, name: name.clone() });
+        let tried =
+            |name: &String| self.tried.contains_key(&Id { folder: Folder::Rules, name: name.clone() });
         // What was there at the last look may be in an editor's pause.
         let mut unknown = without_a_script(&self.settings, sources);
         unknown.retain(|(name, _)| !tried(name));

@@ -16,7 +16,7 @@ fn settings() -> Settings {
 fn every_test_beside_a_shipped_script_holds() {
     let report = test::run(&settings());
     assert!(report.failed.is_empty(), "{}", report.failed.join("\n"));
-    assert!(report.passed > 40, "only {} tests were found", report.passed);
+    assert!(report.passed > 80, "only {} tests were found", report.passed);
 }
 
 #[test]
@@ -24,7 +24,30 @@ fn the_shipped_scripts_are_good() {
     let check = check(&settings());
     let problems: Vec<_> = check.problems.iter().map(ToString::to_string).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert!(check.good.contains(&"mappings/cpro".to_owned()));
+    assert_eq!(check.good, ["mappings/cpro", "rules/busy-period", "rules/crowded"]);
+}
+
+/// What the guide shows must work: its rule, and its test.
+#[test]
+fn the_rule_of_the_guide_is_good_and_its_test_holds() {
+    let guide = std::fs::read_to_string(shipped().join("README.md")).expect("the guide");
+    let blocks: Vec<String> = guide
+        .split("\n\n")
+        .filter(|block| block.starts_with("    "))
+        .map(|block| {
+            block.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    let block = |begins: &str| blocks.iter().find(|block| block.starts_with(begins)).expect(begins);
+    let dir = tempfile::tempdir().expect("a folder");
+    let rules = dir.path().join("rules");
+    std::fs::create_dir(&rules).expect("a folder");
+    std::fs::write(rules.join("late-visitor.rhai"), block("fn on_count")).expect("written");
+    std::fs::write(rules.join("late-visitor.test.toml"), block("[[case]]")).expect("written");
+    let mut config: toml::Table = toml::from_str(block("[rules.late-visitor]")).expect("TOML");
+    let tables = config.remove("rules").expect("rules").try_into().expect("tables");
+    let report = test::run(&Settings { dir: dir.path().into(), rules: tables, ..Settings::default() });
+    assert_eq!((report.passed, report.failed.as_slice()), (1, &[][..]));
 }
 
 #[test]
@@ -77,7 +100,7 @@ const DOCUMENT: [(&str, &str); 23] = [
 ];
 
 #[test]
-fn without_a_folder_the_built_in_mapping_has_every_key_of_the_document_and_no_other() {
+fn without_a_folder_the_built_in_scripts_are_there_and_the_mapping_has_the_documents_keys_and_no_other() {
     let (changes, changed) = channel();
     let dir = tempfile::tempdir().expect("a folder");
     let settings = Settings { dir: dir.path().join("not-there"), ..Settings::default() };
@@ -99,5 +122,8 @@ fn without_a_folder_the_built_in_mapping_has_every_key_of_the_document_and_no_ot
     }
     assert_eq!(mapping.key("brightness").expect("there").writes, Conversion::Direct);
     assert_eq!(mapping.keys_of("light0").count(), 1);
+    for rule in ["busy-period", "crowded"] {
+        assert!(matches!(changed.try_recv(), Ok(Changed::Rule(name)) if name == rule));
+    }
     assert!(changed.try_recv().is_err(), "nothing else");
 }

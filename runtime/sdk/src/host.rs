@@ -147,7 +147,7 @@ impl Host {
         unsafe { (self.table.health)(self.table.ctx, health as u32, Slice::new(message.as_bytes())) };
     }
 
-    /// A metric that only grows, shown as `gantry_plugin_<name>`. A metric that cannot be defined records nothing.
+    /// A metric that only grows, shown as `gantry_plugin_<name>_total` unless it ends so already. A metric that cannot be defined records nothing.
     #[must_use]
     pub fn counter(&self, name: &str, help: &str) -> Metric {
         self.metric(name, abi::COUNTER, help)

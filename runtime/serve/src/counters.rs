@@ -47,7 +47,7 @@ counters! {
     received_messages, add_received_messages;
     /// Messages received and not taken: malformed, unexpected, or above the rate.
     rejected_messages, add_rejected_messages;
-    /// Connections refused because there were too many.
+    /// Connections refused because there were too many, of all or of their address.
     refused_connections, add_refused_connections;
     /// Connections that failed before their first request: TLS, or too slow.
     failed_handshakes, add_failed_handshakes;

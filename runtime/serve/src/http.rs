@@ -198,7 +198,12 @@ pub(crate) async fn serve<S: Service>(
         .keep_alive(true);
     let handle = service_fn(move |request| {
         let (service, connection) = (service.clone(), connection.clone());
-        async move { Ok::<_, Infallible>(service.call(request, connection).await) }
+        async move {
+            if !connection.hosts().allows(host(&request)) {
+                return Ok::<_, Infallible>(misdirected());
+            }
+            Ok(service.call(request, connection).await)
+        }
     });
     let http = builder.serve_connection(TokioIo::new(stream), handle).with_upgrades();
     let mut http = std::pin::pin!(http);
@@ -209,6 +214,17 @@ pub(crate) async fn serve<S: Service>(
     }
     http.as_mut().graceful_shutdown();
     let _ = http.await;
+}
+
+/// Whom a request is for. What stands in the request's line comes before the header (RFC 9112, section 3.2.2).
+fn host(request: &Request) -> Option<&str> {
+    let header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    request.uri().authority().map(|authority| authority.as_str()).or_else(header)
+}
+
+fn misdirected() -> Response {
+    let why = "this name is not one of this server's: ask under another one, or add it to `hosts`";
+    json(StatusCode::MISDIRECTED_REQUEST, &serde_json::json!({"error": why}))
 }
 
 /// How long a whole body or message may take that keeps coming.

@@ -24,9 +24,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
 
+mod addresses;
+mod check;
 mod counters;
 mod error;
 mod fanout;
+mod hosts;
 pub mod http;
 mod limits;
 mod listener;
@@ -40,9 +43,11 @@ mod tls;
 pub mod websocket;
 mod writer;
 
+pub use check::check;
 pub use counters::Counters;
 pub use error::Error;
 pub use fanout::{Fanout, Subscription};
+pub use hosts::Hosts;
 pub use limits::{Limits, RateLimit};
 pub use listener::{Connection, Draining, Listener, Service};
 pub use meters::Meters;

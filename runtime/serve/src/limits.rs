@@ -11,6 +11,10 @@ pub struct Limits {
     /// Connections at the same time. One more is answered 503 and closed.
     #[schemars(range(min = 1, max = 65_536))]
     pub connections: usize,
+    /// Connections at the same time of one address (IPv6: of one /64 network). One more is answered 503 and closed. 0 is
+    /// no limit: behind one router or proxy all clients have the same address.
+    #[schemars(range(max = 65_536))]
+    pub connections_per_address: usize,
     /// Bytes of one incoming message or request body.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub message_bytes: usize,
@@ -35,6 +39,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
+            connections_per_address: 0,
             message_bytes: 16 << 20,
             messages_per_second: 100,
             incomplete_bytes: 64 << 20,

@@ -1,8 +1,9 @@
 //! One address: accepts, limits, and at the end drains.
 
+use crate::addresses::{Addresses, Place};
 use crate::http::{self, Request, Response, StatusCode};
 use crate::limits::Budget;
-use crate::{Counters, Error, Limits, Stream, Tls};
+use crate::{Counters, Error, Hosts, Limits, Stream, Tls};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +41,9 @@ pub struct Connection {
 struct Shared {
     draining: watch::Receiver<bool>,
     budget: Arc<Budget>,
-    _permit: Option<OwnedSemaphorePermit>,
+    hosts: Arc<Hosts>,
+    _permit: OwnedSemaphorePermit,
+    _place: Option<Place>,
 }
 
 impl Connection {
@@ -58,6 +61,10 @@ impl Connection {
 
     pub(crate) fn budget(&self) -> Arc<Budget> {
         self.shared.budget.clone()
+    }
+
+    pub(crate) fn hosts(&self) -> &Hosts {
+        &self.shared.hosts
     }
 }
 
@@ -79,6 +86,7 @@ pub struct Listener {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     limits: Limits,
+    hosts: Arc<Hosts>,
     counters: Arc<Counters>,
 }
 
@@ -99,7 +107,21 @@ impl Listener {
             Ok((socket, address))
         };
         let (socket, address) = open().map_err(|error| Error::bind(bind, &error))?;
-        Ok(Self { socket, address, tls, limits: limits.clone(), counters: Arc::default() })
+        Ok(Self {
+            socket,
+            address,
+            tls,
+            limits: limits.clone(),
+            hosts: Arc::default(),
+            counters: Arc::default(),
+        })
+    }
+
+    /// Refuses requests for other names than these with 421, before the service sees them.
+    #[must_use]
+    pub fn only_for(mut self, hosts: &Hosts) -> Self {
+        self.hosts = Arc::new(hosts.clone());
+        self
     }
 
     /// The address with the real port.
@@ -139,6 +161,7 @@ impl Listener {
         let (drain, draining) = watch::channel(false);
         let budget = http::budget(&self.limits);
         let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let addresses = Addresses::new(self.limits.connections_per_address);
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -156,32 +179,42 @@ impl Listener {
                     continue;
                 }
             };
-            let shared = |permit| Connection {
+            let shared = |permit, place| Connection {
                 peer,
                 shared: Arc::new(Shared {
                     draining: draining.clone(),
                     budget: budget.clone(),
+                    hosts: self.hosts.clone(),
                     _permit: permit,
+                    _place: place,
                 }),
             };
             let (tls, limits, counters) = (self.tls.clone(), self.limits.clone(), self.counters.clone());
-            if let Ok(slot) = slots.clone().try_acquire_owned() {
-                let (service, connection) = (service.clone(), shared(Some(slot)));
-                tokio::spawn(async move {
-                    match accept(socket, tls, &limits).await {
-                        Some(stream) => http::serve(stream, service, connection, &limits).await,
-                        None => counters.add_failed_handshakes(1),
-                    }
-                });
-            } else {
-                counters.add_refused_connections(1);
-                if let Ok(refusal) = refusals.clone().try_acquire_owned() {
-                    let connection = shared(Some(refusal));
-                    tokio::spawn(tokio::time::timeout(REFUSAL_TIME, async move {
-                        if let Some(stream) = accept(socket, tls, &limits).await {
-                            http::serve(stream, Arc::new(Refusal), connection, &limits).await;
+            let room = match (slots.clone().try_acquire_owned(), addresses.take(peer.ip())) {
+                (Err(_), _) => Err("too many connections: try again later"),
+                (Ok(_), None) => Err("too many connections from your address: try again later"),
+                (Ok(slot), place) => Ok((slot, place)),
+            };
+            match room {
+                Ok((slot, place)) => {
+                    let (service, connection) = (service.clone(), shared(slot, place));
+                    tokio::spawn(async move {
+                        match accept(socket, tls, &limits).await {
+                            Some(stream) => http::serve(stream, service, connection, &limits).await,
+                            None => counters.add_failed_handshakes(1),
                         }
-                    }));
+                    });
+                }
+                Err(why) => {
+                    counters.add_refused_connections(1);
+                    if let Ok(refusal) = refusals.clone().try_acquire_owned() {
+                        let connection = shared(refusal, None);
+                        tokio::spawn(tokio::time::timeout(REFUSAL_TIME, async move {
+                            if let Some(stream) = accept(socket, tls, &limits).await {
+                                http::serve(stream, Arc::new(Refusal(why)), connection, &limits).await;
+                            }
+                        }));
+                    }
                 }
             }
         }
@@ -217,11 +250,11 @@ fn is_gone(error: &std::io::Error) -> bool {
 }
 
 /// Answers those who are too many.
-struct Refusal;
+struct Refusal(&'static str);
 
 impl Service for Refusal {
     async fn call(&self, _: Request, _: Connection) -> Response {
-        let why = serde_json::json!({"error": "too many connections: try again later"});
+        let why = serde_json::json!({"error": self.0});
         let mut response = http::json(StatusCode::SERVICE_UNAVAILABLE, &why);
         let headers = response.headers_mut();
         headers.insert(http::header::CONNECTION, http::header::HeaderValue::from_static("close"));

@@ -23,7 +23,7 @@ impl Meters {
             count("skipped_frames", "Frames that slow clients did not get", Counters::skipped_frames),
             count("received_messages", "Messages received from clients", Counters::received_messages),
             count("rejected_messages", "Messages received and not taken", Counters::rejected_messages),
-            count("refused_connections", "Connections beyond the limit", Counters::refused_connections),
+            count("refused_connections", "Connections beyond a limit", Counters::refused_connections),
             count("failed_handshakes", "Connections without a request", Counters::failed_handshakes),
             count("evicted_sessions", "Polling sessions that made room", Counters::evicted_sessions),
             count("overflowed_clients", "Clients closed for a full queue", Counters::overflowed_clients),

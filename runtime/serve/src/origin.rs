@@ -40,7 +40,7 @@ impl Origins {
 }
 
 /// Whether `text` is `pattern`, in which `*` is any run of bytes; upper and lower case are the same.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     // The usual two-finger glob: on a mismatch the last star takes one byte more.
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Options, Rig, connect, write_request};
+use common::{Answer, Options, Rig, connect, connect_from, write_request};
 use gantry_serve::{Limits, Listener, Tls};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -115,6 +115,46 @@ fn connections_beyond_the_limit_are_answered_503_and_counted() {
     assert_eq!(rig.counters.refused_connections(), 1);
     drop(first);
     rig.until("there is room again", || rig.get("/none").status == 404);
+}
+
+#[test]
+fn connections_beyond_the_limit_of_one_address_are_answered_503_and_others_come_in() {
+    let limits = Limits { connections_per_address: 1, ..Limits::default() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    let ask = |stream: &mut std::net::TcpStream| {
+        write_request(stream, "GET", "/none", &[], b"");
+        Answer::read(stream)
+    };
+    let mut first = rig.connect();
+    assert_eq!(ask(&mut first).status, 404);
+    let answer = ask(&mut rig.connect());
+    assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after"));
+    assert!(String::from_utf8_lossy(&answer.body).contains("from your address"));
+    assert_eq!(rig.counters.refused_connections(), 1);
+    assert_eq!(ask(&mut connect_from([127, 0, 0, 2], rig.address)).status, 404);
+    assert_eq!(ask(&mut first).status, 404, "who is in stays in");
+    drop(first);
+    rig.until("there is room again", || ask(&mut rig.connect()).status == 404);
+}
+
+#[test]
+fn requests_for_a_name_that_is_not_listed_are_refused_also_those_for_a_websocket() {
+    let rig = Rig::with(Options { hosts: vec!["gateway.local".into()], ..Options::default() });
+    let ask = |head: &str| {
+        let mut stream = rig.connect();
+        stream.write_all(format!("{head}\r\n\r\n").as_bytes()).unwrap();
+        Answer::read(&mut stream).status
+    };
+    assert_eq!(ask("GET /none HTTP/1.1\r\nHost: gateway.local:3000"), 404);
+    assert_eq!(ask("GET /none HTTP/1.1\r\nHost: evil.example"), 421);
+    assert_eq!(ask("GET /none HTTP/1.0"), 421, "one that does not say");
+    assert_eq!(ask("GET http://evil.example/none HTTP/1.1\r\nHost: gateway.local"), 421);
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let socket = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1";
+    assert_eq!(ask(&format!("{socket}\r\nHost: evil.example\r\n{upgrade}")), 421);
+    assert_eq!(ask(&format!("{socket}\r\nHost: gateway.local\r\n{upgrade}")), 101);
 }
 
 #[test]

@@ -25,8 +25,10 @@
 //! **Deleted is gone.** [`Store::remove`] answers when files are unlinked, rows are overwritten with zeros and the log is
 //! empty. What retention deletes is overwritten as well (`secure_delete`): small JSON costs nothing more, and what
 //! fills pages of its own (blobs in the database, JSON of several KB) costs as much writing as appending it did (counted:
-//! 387 MB for 12,800 blobs of 12 KB that took 374 MB to append; 54 MB without). What the flash below keeps of a page that was
-//! written anew, or of a file that was unlinked, is not in our hands: encrypt the disk where that matters.
+//! 387 MB for 12,800 blobs of 12 KB that took 374 MB to append; 54 MB without). Two things are not in our hands: when
+//! SQLite moves a row because others beside it went, up to 4 KB of it may stay in the unused middle of its old page until
+//! that page is used or freed; and flash keeps what was written before for a while. Larger blobs are files and not
+//! concerned by the first; encrypt the disk where either matters.
 //!
 //! This crate is *not* a message broker (fleets use NATS JetStream), *not* a place for state or configuration, and not a
 //! network service: the binary offers it to plugins as calls. It knows nothing about what the JSON means. It keeps no

@@ -20,9 +20,9 @@ impl Store {
     /// Deletes these records for good, with the blobs that no other record has. Tells how many there were; one that is not
     /// there (any more) is no error. Consumers skip them, also those that hold; their deduplication keys are free again.
     ///
-    /// When this returns, the deletion is on the disk and nothing of the records can be found there: neither files, nor
-    /// rows, nor the log. Only a reader that looks for longer than a second (such as [`verify`](crate::Reader::verify))
-    /// keeps the log until it is done. Blocks for as long as the disk needs. Appends go on between steps of 256 records;
+    /// When this returns, the deletion is on the disk: files are unlinked, rows are overwritten with zeros and the log is
+    /// empty (see the crate's documentation for what that cannot reach). Only a reader that looks for longer than a second
+    /// (such as [`verify`](crate::Reader::verify)) keeps the log until it is done. Blocks for as long as the disk needs. Appends go on between steps of 256 records;
     /// an error may leave some removed and others not: ask again.
     pub fn remove(&self, ids: &[Uuid]) -> Result<usize, StoreError> {
         let mut removed = 0;
@@ -55,7 +55,9 @@ impl Store {
         let empty = |writer: &mut Writer| writer.empty_log().map_err(|error| writer.classify(error));
         while !self.ask(empty).flatten()? {
             if Instant::now() >= end {
-                tracing::debug!("a reader keeps what was removed in the log: it is emptied when that is done");
+                tracing::debug!(
+                    "a reader keeps what was removed in the log: it is emptied when that is done"
+                );
                 break;
             }
             // Not on the writer's thread: appends go on.

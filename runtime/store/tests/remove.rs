@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use gantry_store::{
-    Appended, Consumer, ConsumerSettings, Direction, Draft, Hash, Query, Record, Store, StoreError, Usage, Uuid,
+    Appended, Consumer, ConsumerSettings, Direction, Draft, Hash, Query, Record, Store, StoreError, Usage,
+    Uuid,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,8 +94,7 @@ fn a_removal_counts_what_was_there_and_leaves_other_records_and_shared_pictures(
 fn consumers_skip_what_was_removed_also_those_that_hold() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    let ids: Vec<Uuid> =
-        (0..6).map(|n| store.append_wait(draft("a", &n.to_string())).unwrap().id).collect();
+    let ids: Vec<Uuid> = (0..6).map(|n| store.append_wait(draft("a", &n.to_string())).unwrap().id).collect();
     let settings = ConsumerSettings { hold: true, ..ConsumerSettings::default() };
     let consumer = store.consumer("uplink", settings).unwrap();
     assert_eq!(jsons(&consumer.next(2).unwrap()), ["0", "1"]);
@@ -246,7 +246,9 @@ fn check(dir: &Path, store: &Store, entries: &[Entry]) {
         let usage = usage.entry(entry.collection).or_default();
         usage.count += 1;
         usage.bytes += entry.json.len() as u64 + contents.iter().map(|c| c.len() as u64).sum::<u64>();
-        files.extend(contents.iter().filter(|c| c.len() > 16 * 1024).map(|c| (file_of(dir, c), c.len() as u64)));
+        files.extend(
+            contents.iter().filter(|c| c.len() > 16 * 1024).map(|c| (file_of(dir, c), c.len() as u64)),
+        );
     }
     let stats = store.stats().unwrap();
     let told = stats.collections.iter().map(|(name, s)| (&**name, Usage { count: s.count, bytes: s.bytes }));

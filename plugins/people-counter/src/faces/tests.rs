@@ -53,7 +53,8 @@ fn an_id_that_no_face_can_have_is_not_found_without_asking() {
 fn all_faces_are_asked_for_and_answered_in_the_runtime_s_order() {
     let Step::Ask(ask) = step(r#"{"type":"get_all_faces","limit":2}"#) else { panic!("it is asked") };
     assert_eq!((ask.service(), ask.request()), ("faces.list", json!({"limit": 2})));
-    let face = |id| json!({"face_id": id, "time_ms": 1, "filename": format!("face_{id}.jpg"), "image_data": "/9j/"});
+    let face =
+        |id| json!({"face_id": id, "time_ms": 1, "filename": format!("face_{id}.jpg"), "image_data": "/9j/"});
     let said = |id| json!({"face_id": id, "filename": format!("face_{id}.jpg"), "image_data": "/9j/"});
     let three = json!({"faces": [face(7), face(9), face(8)]});
     assert_eq!(

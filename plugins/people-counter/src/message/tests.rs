@@ -75,9 +75,9 @@ fn stats_have_all_six_keys_in_order() {
 #[test]
 fn events_are_the_document_s_in_local_time() {
     let later = START + 3 * 60_000;
-    let started = json!({"event": "busy", "status": "started", "start_ms": START, "start": "x", "data": {"a": 1}});
-    let ended =
-        json!({"event": "busy", "status": "ended", "start_ms": START, "end_ms": later, "count_in": 14, "data": {}});
+    let started =
+        json!({"event": "busy", "status": "started", "start_ms": START, "start": "x", "data": {"a": 1}});
+    let ended = json!({"event": "busy", "status": "ended", "start_ms": START, "end_ms": later, "count_in": 14, "data": {}});
     let message = |payload: &Value| {
         let event = Event::read(payload.to_string().as_bytes()).expect("an event");
         text(&event.message(&clock(), now()).expect("it has times"))
@@ -111,7 +111,9 @@ fn a_face_s_picture_comes_with_its_keys_in_order_and_shares_its_memory() {
     for message in [face_image(&large), all_faces(&[large.clone(), large.clone()], 1 << 20)] {
         assert!(message.iter().any(|piece| piece.as_ptr() == picture.as_ptr()));
         let json: Value = serde_json::from_str(&text(&message)).unwrap();
-        assert!(json["image_data"].as_str().or(json["faces"][1]["image_data"].as_str()).unwrap().len() == 40_000);
+        assert!(
+            json["image_data"].as_str().or(json["faces"][1]["image_data"].as_str()).unwrap().len() == 40_000
+        );
     }
 }
 

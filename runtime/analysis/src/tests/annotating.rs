@@ -18,7 +18,7 @@ fn annotated() -> Annotated {
     bench.apply(json!({"lines": {"door": {"from": [0.2, 0.9], "to": [0.8, 0.9]}}}));
     assert_eq!(bench.runtime.frames.stream("main/raw").demand().watchers, 0, "for nobody");
     let (tell, pictures) = channel();
-    let sink = Arc::new(move |frame: &Arc<Frame>| drop(tell.send(frame.clone())));
+    let sink = Arc::new(move |frame: &Arc<Frame>| _ = tell.send(frame.clone()));
     let watch = bench.runtime.frames.stream("main/annotated").watch(5_000, sink);
     bench.until_watched("main/raw", 1);
     bench.run_to(1.0);
@@ -76,7 +76,7 @@ fn the_camera_is_watched_as_fast_as_somebody_wants_it_and_not_longer() {
     let raw = annotated.bench.runtime.frames.stream("main/raw");
     assert_eq!(raw.demand().max_millihertz, 5_000);
     let (tell, told) = channel();
-    raw.on_demand(Some(Box::new(move |demand| drop(tell.send((demand.watchers, demand.max_millihertz))))));
+    raw.on_demand(Some(Box::new(move |demand| _ = tell.send((demand.watchers, demand.max_millihertz)))));
     let faster = annotated.bench.runtime.frames.stream("main/annotated").watch(20_000, Arc::new(|_| {}));
     while told.recv_timeout(PATIENCE).expect("the other rate") != (1, 20_000) {}
     drop(faster);

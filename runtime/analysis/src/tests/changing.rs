@@ -29,6 +29,24 @@ fn lines_that_change_leave_the_detector_and_those_who_are_followed() {
 }
 
 #[test]
+fn a_zone_that_is_moved_away_from_somebody_is_empty_and_one_that_is_not_is_not_told_again() {
+    let mut bench = Bench::new(|_| script(|_| vec![person(0.3)]));
+    let left = json!({"corners": [[0.1, 0.1], [0.5, 0.1], [0.5, 0.9], [0.1, 0.9]]});
+    let right = json!({"corners": [[0.6, 0.1], [0.9, 0.1], [0.9, 0.9], [0.6, 0.9]]});
+    bench.apply(json!({"zones": {"hall": left, "desk": left}}));
+    bench.run_to(2.0);
+    let told = |bench: &Bench| match bench.next_seen() {
+        Seen::Occupancy { zone, people, .. } => (zone, people),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([told(&bench), told(&bench)], [("desk".into(), 1), ("hall".into(), 1)]);
+    bench.apply(json!({"zones": {"hall": right, "desk": left}}));
+    bench.run_to(4.0);
+    assert_eq!(told(&bench), ("hall".into(), 0));
+    assert!(bench.all_seen().is_empty());
+}
+
+#[test]
 fn another_detector_begins_anew_and_its_tracks_have_new_numbers() {
     let mut bench = walker();
     bench.apply(with_door());
@@ -50,7 +68,7 @@ fn what_did_not_change_is_not_touched() {
     bench.run_to(3.0);
     let stream = bench.runtime.frames.stream("main/analysis");
     let (tell, told) = channel();
-    stream.on_demand(Some(Box::new(move |demand| drop(tell.send(demand.watchers)))));
+    stream.on_demand(Some(Box::new(move |demand| _ = tell.send(demand.watchers))));
     bench.config.cameras.insert("other".into(), bench.config.cameras["main"].clone());
     bench.analyses.apply(&bench.config);
     bench.run_to(6.0);

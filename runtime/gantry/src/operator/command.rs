@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
-pub(crate) struct Record {
+pub(crate) struct Recording {
     /// Which events: on_count, on_tick, … [default: all]
     #[arg(long, value_name = "HOOK", value_delimiter = ',')]
     hooks: Vec<String>,
@@ -47,7 +47,7 @@ pub(crate) fn call_command(sources: &Sources, service: &str, request: &str) -> a
 }
 
 /// Writes down what rules are told, as `gantry script replay` plays it.
-pub(crate) fn record_command(sources: &Sources, record: &Record) -> anyhow::Result<ExitCode> {
+pub(crate) fn record_command(sources: &Sources, record: &Recording) -> anyhow::Result<ExitCode> {
     for hook in &record.hooks {
         let known = gantry_script::HOOKS.map(|hook| hook.name);
         if !known.contains(&hook.as_str()) {

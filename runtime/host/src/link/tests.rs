@@ -54,8 +54,15 @@ fn a_metric_has_one_kind() {
     let (_, link, _) = link();
     let id = link.metric_define("link_test_doors", abi::COUNTER, "Doors");
     assert_eq!(link.metric_define("link_test_doors", abi::COUNTER, ""), id);
-    assert_eq!(link.metric_define("link_test_doors", abi::GAUGE, ""), Err(INVALID));
+    assert_eq!(
+        link.metric_define("link_test_doors_total", abi::COUNTER, ""),
+        id,
+        "it is shown under this name"
+    );
+    assert_eq!(link.metric_define("link_test_doors_total", abi::GAUGE, ""), Err(INVALID));
+    assert!(link.metric_define("link_test_doors", abi::GAUGE, "").is_ok_and(|gauge| Ok(gauge) != id));
     assert_eq!(link.metric_define("restarts_total", abi::COUNTER, ""), Err(INVALID));
+    assert_eq!(link.metric_define("restarts", abi::COUNTER, ""), Err(INVALID));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use gantry_serve::http::{self, Request, Response, StatusCode};
 use gantry_serve::socketio::{Event, Handler, RawValue, Reason, Server, Settings, Socket};
-use gantry_serve::{Connection, Counters, Limits, Listener, Origins, Service, Tls};
+use gantry_serve::{Connection, Counters, Hosts, Limits, Listener, Origins, Service, Tls};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -70,6 +70,7 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) settings: Settings,
     pub(crate) origins: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -79,9 +80,10 @@ impl Rig {
     }
 
     pub(crate) fn with(options: Options) -> Self {
-        let Options { limits, settings, origins, tls } = options;
+        let Options { limits, settings, origins, hosts, tls } = options;
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::bind(free, tls.as_ref(), &limits).expect("a free port");
+        let listener = listener.only_for(&Hosts(hosts));
         let (address, counters) = (listener.address(), listener.counters().clone());
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();

@@ -10,7 +10,7 @@ mod light;
 mod mask;
 mod people;
 mod picture;
-mod scale;
+pub(crate) mod scale;
 mod shadow;
 
 pub use scale::PersonSize;
@@ -189,7 +189,7 @@ impl Detector for Motion {
 }
 
 /// Whether no edge of the picture cuts a box off.
-fn is_whole(rect: &Rect) -> bool {
+pub(crate) fn is_whole(rect: &Rect) -> bool {
     const MARGIN: f32 = 0.01;
     rect.x > MARGIN && rect.y > MARGIN && rect.right() < 1.0 - MARGIN && rect.bottom() < 1.0 - MARGIN
 }

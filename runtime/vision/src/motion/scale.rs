@@ -16,7 +16,7 @@ pub struct PersonSize {
 
 impl PersonSize {
     /// Width and height of somebody whose feet are at `y`.
-    pub(super) fn at(&self, y: f32) -> (f32, f32) {
+    pub(crate) fn at(&self, y: f32) -> (f32, f32) {
         let height = (self.top + (self.bottom - self.top) * y.clamp(0.0, 1.0)).clamp(0.03, 1.5);
         (height * self.aspect, height)
     }
@@ -29,19 +29,19 @@ const LEAST: usize = 24;
 
 /// Learns sizes.
 #[derive(Debug, Default)]
-pub(super) struct Scale {
+pub(crate) struct Scale {
     seen: VecDeque<Rect>,
     unread: usize,
     size: Option<PersonSize>,
 }
 
 impl Scale {
-    pub(super) fn size(&self) -> Option<&PersonSize> {
+    pub(crate) fn size(&self) -> Option<&PersonSize> {
         self.size.as_ref()
     }
 
     /// Takes somebody who stands alone and is seen whole. Who is where somebody was a moment ago tells nothing new.
-    pub(super) fn learn(&mut self, rect: Rect) {
+    pub(crate) fn learn(&mut self, rect: Rect) {
         let (here, near) = (rect.centre(), 0.15 * rect.w.min(rect.h));
         let is_old = self.seen.iter().rev().take(24).any(|seen| {
             let there = seen.centre();

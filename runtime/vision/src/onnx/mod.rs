@@ -8,7 +8,9 @@ mod prepare;
 
 pub use family::Family;
 
-use crate::{Detection, Detector, Error, Frame};
+use crate::Rect;
+use crate::motion::{is_whole, scale::Scale};
+use crate::{Class, Detection, Detector, Error, Frame, Sight, Track};
 use prepare::{Input, Prepared};
 use rten::{Dimension, Model, NodeId, RunOptions, ThreadPool};
 use rten_tensor::prelude::*;
@@ -51,6 +53,17 @@ const LARGEST: usize = 2048;
 /// The largest model file, in bytes.
 const LARGEST_FILE: u64 = 512 << 20;
 
+/// A box that is this many times as high as a person is two of them, one before the other.
+const GIANT: f32 = 1.6;
+/// A box that is this part of a person's height is a head, or an upper half.
+const DWARF: f32 = 0.5;
+/// By how much such boxes are less believed: they may continue a track and begin none.
+const DOUBT: (f32, f32) = (0.3, 0.5);
+/// Who has gone so far, as a part of the picture, is a person to learn the size of people from.
+const WALK: f32 = 0.1;
+/// From this score on a box is surely that of a whole person.
+const SURE: f32 = 0.6;
+
 /// A detector that is a model.
 pub struct Onnx {
     model: Model,
@@ -60,6 +73,7 @@ pub struct Onnx {
     size: (usize, usize),
     pool: Arc<ThreadPool>,
     prepared: Prepared,
+    scale: Scale,
     path: String,
 }
 
@@ -97,7 +111,7 @@ impl Onnx {
         let outputs = model.output_ids().to_vec();
         let pool = Arc::new(ThreadPool::with_num_threads(settings.threads.clamp(1, 64)));
         let prepared = Prepared::new(size);
-        let mut onnx = Self { model, settings, input, outputs, size, pool, prepared, path: name };
+        let mut onnx = Self { model, settings, input, outputs, size, pool, prepared, scale: Scale::default(), path: name };
         let grey = vec![114; size.0 * size.1];
         onnx.look(&Frame::grey(&grey, size.0, size.1, size.0)?)?;
         Ok(onnx)
@@ -130,15 +144,48 @@ impl Onnx {
         let found = self.settings.family.read(&outputs, self.size, &self.settings).map_err(|reason| {
             Error::Shape { path: self.path.clone(), family: self.settings.family.name(), reason }
         })?;
-        let placed = found.into_iter().map(|d| Detection { rect: fit.to_picture(&d.rect).clipped(), ..d });
+        let placed = found.into_iter().map(|d| {
+            let rect = fit.to_picture(&d.rect).clipped();
+            Detection { rect, score: d.score * self.likely(d.class, &rect), ..d }
+        });
         let sound = placed.filter(|d| d.rect.is_sound() && d.rect.area() > 0.0 && d.score.is_finite());
         Ok(nms::strongest(sound.collect(), self.settings.overlap))
+    }
+}
+
+impl Onnx {
+    /// By how much a box of this size is less believed at its place, once it is known how large people are there.
+    fn likely(&self, class: Class, rect: &Rect) -> f32 {
+        match self.scale.size() {
+            Some(size) if class == Class::Person && is_whole(rect) => {
+                let part = rect.h / size.at(rect.bottom()).1;
+                if part > GIANT {
+                    DOUBT.0
+                } else if part < DWARF {
+                    DOUBT.1
+                } else {
+                    1.0
+                }
+            }
+            _ => 1.0,
+        }
     }
 }
 
 impl Detector for Onnx {
     fn detect(&mut self, frame: &Frame<'_>, _: f64) -> Result<Vec<Detection>, Error> {
         self.look(frame)
+    }
+
+    fn learn(&mut self, tracks: &[Track]) {
+        // Only who has walked some way alone and was surely seen tells how large people are.
+        let seen = || tracks.iter().filter(|t| t.confirmed && t.sight == Sight::Seen);
+        for track in seen().filter(|t| t.travelled > WALK && t.score > SURE && is_whole(&t.detected)) {
+            let around = track.detected.grown(0.1);
+            if seen().all(|t| t.id == track.id || t.detected.common(&around) <= 0.0) {
+                self.scale.learn(track.detected);
+            }
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Track {
     /// When it was last seen, merged or alone, in seconds.
     pub last_seen: f64,
     pub(crate) hits: u32,
+    /// How often of these by a strong detection.
+    strong_hits: u32,
+    /// For how long it has been inside the box of somebody else who was seen, in seconds.
+    inside_s: f32,
     /// The detection of the last frame in which it was seen alone.
     pub(crate) detected: Rect,
     /// Where it was first seen, and the farthest that it was from there, in parts of the picture.
@@ -64,6 +68,8 @@ impl Track {
             since: t,
             last_seen: t,
             hits: 1,
+            strong_hits: 1,
+            inside_s: 0.0,
             detected: rect,
             first: centre,
             travelled: 0.0,

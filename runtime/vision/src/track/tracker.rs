@@ -2,7 +2,7 @@
 
 use super::assign::assign;
 use super::{Sight, Track, group};
-use crate::{Detection, Rect};
+use crate::{Class, Detection, Rect};
 
 /// What a tracker may assume. The defaults suit people who walk before a fixed camera at 5 to 30 frames a second.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,11 @@ impl Default for TrackerSettings {
 const MOST: usize = 128;
 /// A pause in the frames that is longer than this ends all tracks, in seconds.
 const PAUSE: f64 = 5.0;
+/// What lies in somebody's box by this part, for so many seconds, is a part of him.
+const PART: f32 = 0.7;
+const PART_S: f32 = 1.0;
+/// What it costs that a detection is higher or lower than who it would be, by a factor of e.
+const UNLIKE: f32 = 0.3;
 /// What a pair costs that must not be.
 const NEVER: f32 = 1e3;
 
@@ -92,6 +97,7 @@ impl Tracker {
         let mut weak = usable(self.settings.weak, self.settings.strong);
         weak.truncate(MOST);
         self.update(&mut strong, &weak, t);
+        self.drop_parts(dt as f32);
         self.bury(t);
         &self.tracks
     }
@@ -110,7 +116,10 @@ impl Tracker {
             let found = matched[n].map(|d| &strong[d]).or(second[n].map(|d| &weak[d]));
             match found {
                 Some(_) if groups.iter().any(|g| g.1.contains(&n)) => {}
-                Some(found) => track.observe(found.rect, found.score, t),
+                Some(found) => {
+                    track.observe(found.rect, found.score, t);
+                    track.strong_hits += u32::from(matched[n].is_some());
+                }
                 None => track.sight = Sight::Hidden,
             }
         }
@@ -125,7 +134,7 @@ impl Tracker {
             group::observe(&mut members, strong[*detection].rect, t);
         }
         for track in &mut self.tracks {
-            track.confirmed |= track.hits >= 3 && t - track.since >= self.settings.confirm_s - 1e-6;
+            track.confirmed |= track.strong_hits >= 3 && t - track.since >= self.settings.confirm_s - 1e-6;
         }
         for (detection, taken) in strong.iter().zip(taken) {
             if !taken && self.tracks.len() < MOST && !self.is_part_of_somebody(detection) {
@@ -153,11 +162,12 @@ impl Tracker {
             let unseen = (t - track.last_seen) as f32;
             // The longer it was not seen, the farther away it may be.
             let reach = 0.3 + (0.35 * (unseen - 0.15).max(0.0)).min(0.6);
-            let overlap = track.rect().grown(reach).iou(&detection.rect.grown(reach));
-            let cost = 1.0 - overlap;
-            if cost > limit {
+            let rect = track.rect();
+            let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
+            if 1.0 - overlap > limit {
                 return NEVER;
             }
+            let cost = 1.0 - overlap + UNLIKE * (rect.h / detection.rect.h).ln().abs().min(1.0);
             // Who is there comes before who was lost, and who is believed before who is new.
             cost + if track.confirmed { 0.0 } else { 0.1 } + (0.1 * unseen).min(0.2)
         };
@@ -226,6 +236,26 @@ impl Tracker {
         })
     }
 
+    /// Ends tracks of parts of somebody: heads, bags, and the same person found twice. Who walks behind somebody else is
+    /// hidden by him, or comes out, before long.
+    fn drop_parts(&mut self, dt: f32) {
+        let seen: Vec<(u64, Class, Rect)> = self
+            .tracks
+            .iter()
+            .filter(|t| t.confirmed && t.sight == Sight::Seen)
+            .map(|t| (t.id, t.class, t.rect()))
+            .collect();
+        for track in &mut self.tracks {
+            let rect = track.rect();
+            let is_inside = track.sight == Sight::Seen
+                && seen.iter().any(|(id, class, other)| {
+                    *id < track.id && *class == track.class && rect.inside(other) > PART && rect.area() < other.area()
+                });
+            track.inside_s = if is_inside { track.inside_s + dt } else { 0.0 };
+        }
+        self.tracks.retain(|track| track.inside_s < PART_S);
+    }
+
     fn bury(&mut self, t: f64) {
         let rects: Vec<(u64, Rect)> = self
             .tracks
@@ -263,7 +293,6 @@ fn taken(matched: &[Option<usize>], detections: usize) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Class;
     use proptest::prelude::*;
 
     fn person(x: f32, y: f32, w: f32, h: f32) -> Detection {

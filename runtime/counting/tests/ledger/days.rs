@@ -1,8 +1,6 @@
 //! When days begin, and what clocks do to them.
 
-mod common;
-
-use common::{DAY, HOUR, MINUTE, SECOND, at, config, correction, days, enter, ledger, settings};
+use crate::common::{DAY, HOUR, MINUTE, SECOND, at, config, correction, days, enter, ledger, settings};
 use gantry_counting::{Day, Ledger, Settings, Turn};
 use proptest::prelude::*;
 
@@ -172,10 +170,11 @@ fn a_late_crossing_of_yesterday_is_yesterdays() {
     let reset = at("2026-11-22T03:00:00+01:00");
     let mut ledger = ledger("03:00", "Europe/Berlin", reset - HOUR);
     ledger.advance(reset);
-    let late = ledger.crossing(&common::crossing("main", "door", gantry_counting::Direction::In, reset - 1));
+    let late =
+        ledger.crossing(&crate::common::crossing("main", "door", gantry_counting::Direction::In, reset - 1));
     assert!(!late.is_of_today);
     assert_eq!((late.count_in, ledger.snapshot().count_in), (0, 0));
-    assert_eq!(common::hours(&ledger.advance(reset + SECOND)), [(reset - HOUR, 1, 0)]);
+    assert_eq!(crate::common::hours(&ledger.advance(reset + SECOND)), [(reset - HOUR, 1, 0)]);
 }
 
 #[test]
@@ -266,7 +265,7 @@ proptest! {
                 4 => drop(ledger.end_event("busy", time)),
                 _ => ledger.face(time.unsigned_abs(), time),
             }
-            drop((ledger.rule_event(time), ledger.changed(), ledger.local_text(time), ledger.untold_hours()));
+            drop((ledger.rule_event(time), ledger.changed(), ledger.local_text(time), ledger.hours()));
             ledger.configure(settings("02:15", "Australia/Lord_Howe"), time);
             ledger = Ledger::restore(settings("01:45", "Australia/Lord_Howe"), ledger.checkpoint());
         }

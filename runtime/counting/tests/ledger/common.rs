@@ -1,16 +1,15 @@
 //! What the tests share.
-#![allow(dead_code, reason = "no test uses all of it")]
 
 use gantry_core::config::Counts;
 use gantry_counting::{CorrectionRecord, CrossingRecord, Direction, Ledger, Places, Settings, Turn};
 use std::collections::BTreeMap;
 
-pub const SECOND: i64 = 1000;
-pub const MINUTE: i64 = 60 * SECOND;
-pub const HOUR: i64 = 60 * MINUTE;
-pub const DAY: i64 = 24 * HOUR;
+pub(crate) const SECOND: i64 = 1000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
-pub fn config(reset: &str, zone: &str, windows: &[&str]) -> Counts {
+pub(crate) fn config(reset: &str, zone: &str, windows: &[&str]) -> Counts {
     Counts {
         reset: reset.into(),
         time_zone: Some(zone.into()),
@@ -19,17 +18,17 @@ pub fn config(reset: &str, zone: &str, windows: &[&str]) -> Counts {
     }
 }
 
-pub fn settings(reset: &str, zone: &str) -> Settings {
+pub(crate) fn settings(reset: &str, zone: &str) -> Settings {
     Settings::from_config(&config(reset, zone, &["1m", "5m", "1h"])).expect("the settings are good")
 }
 
 /// A moment from its text, such as `2026-11-21T10:00:00+01:00`.
-pub fn at(text: &str) -> i64 {
+pub(crate) fn at(text: &str) -> i64 {
     text.parse::<jiff::Timestamp>().expect("the time is one").as_millisecond()
 }
 
 /// Lines `door` and `gate` and zone `hall` at `main`, line `door` at `yard`.
-pub fn places() -> BTreeMap<String, Places> {
+pub(crate) fn places() -> BTreeMap<String, Places> {
     let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     BTreeMap::from([
         ("main".to_owned(), Places { lines: set(&["door", "gate"]), zones: set(&["hall"]) }),
@@ -38,28 +37,28 @@ pub fn places() -> BTreeMap<String, Places> {
 }
 
 /// A ledger of these places at this moment.
-pub fn ledger(reset: &str, zone: &str, now_ms: i64) -> Ledger {
+pub(crate) fn ledger(reset: &str, zone: &str, now_ms: i64) -> Ledger {
     let mut ledger = Ledger::new(settings(reset, zone), now_ms);
     ledger.declare(places());
     ledger
 }
 
-pub fn crossing(camera: &str, line: &str, direction: Direction, time_ms: i64) -> CrossingRecord {
+pub(crate) fn crossing(camera: &str, line: &str, direction: Direction, time_ms: i64) -> CrossingRecord {
     CrossingRecord { camera: camera.into(), line: line.into(), direction, track: 7, time_ms }
 }
 
 /// Somebody goes in at `main/door`.
-pub fn enter(ledger: &mut Ledger, time_ms: i64) -> u64 {
+pub(crate) fn enter(ledger: &mut Ledger, time_ms: i64) -> u64 {
     ledger.crossing(&crossing("main", "door", Direction::In, time_ms)).number
 }
 
-pub fn correction(count_in: i64, count_out: i64, time_ms: i64) -> CorrectionRecord {
+pub(crate) fn correction(count_in: i64, count_out: i64, time_ms: i64) -> CorrectionRecord {
     let (camera, line, reason) = ("main".into(), "door".into(), "a dog".into());
     CorrectionRecord { camera, line, count_in, count_out, reason, time_ms }
 }
 
 /// The names of the days that began.
-pub fn days(turns: &[Turn]) -> Vec<&str> {
+pub(crate) fn days(turns: &[Turn]) -> Vec<&str> {
     turns
         .iter()
         .filter_map(|turn| match turn {
@@ -70,7 +69,7 @@ pub fn days(turns: &[Turn]) -> Vec<&str> {
 }
 
 /// Start, in and out of the hours that were told, over all lines.
-pub fn hours(turns: &[Turn]) -> Vec<(i64, u64, u64)> {
+pub(crate) fn hours(turns: &[Turn]) -> Vec<(i64, u64, u64)> {
     turns
         .iter()
         .filter_map(|turn| match turn {

@@ -1,8 +1,6 @@
 //! What is counted, corrected and shown.
 
-mod common;
-
-use common::{
+use crate::common::{
     HOUR, MINUTE, SECOND, at, config, correction, crossing, enter, hours, ledger, places, settings,
 };
 use gantry_counting::{Checkpoint, CorrectionError, Count, Direction, Ledger, Settings, Turn};
@@ -145,11 +143,30 @@ fn a_correction_is_refused_with_a_sentence_and_changes_nothing() {
         ),
         (unknown, "there is no line `dor` of camera `main`: use the names in [analysis.main.lines]"),
     ] {
-        let refusal: CorrectionError = ledger.correct(&bad).expect_err("it is refused");
+        let refusal: CorrectionError = ledger.check_correction(&bad).expect_err("it is refused");
         assert_eq!(refusal.to_string(), sentence);
-        assert_eq!(ledger.check_correction(&bad), Err(refusal));
+    }
+    for bad in
+        [correction(-2, 5, at(NOON)), correction(0, 0, at(NOON)), correction(1, 0, at(NOON) - 72 * HOUR)]
+    {
+        assert!(ledger.correct(&bad).is_err());
+        ledger.replay(&json!(bad)).expect("it is well formed");
     }
     assert_eq!(ledger.line("main", "door"), Count { count_in: 1, count_out: 0 });
+}
+
+#[test]
+fn a_correction_that_was_stored_before_the_reset_is_yesterdays_after_it() {
+    let reset = at("2026-11-22T03:00:00+01:00");
+    let mut ledger = ledger("03:00", "Europe/Berlin", reset - HOUR);
+    enter(&mut ledger, reset - HOUR);
+    enter(&mut ledger, reset - HOUR);
+    let stored = correction(-1, 0, reset - 1);
+    ledger.check_correction(&stored).expect("it is good");
+    ledger.advance(reset);
+    assert_eq!(ledger.correct(&stored), Ok(Count { count_in: 1, count_out: 0 }));
+    assert_eq!(ledger.snapshot().count_in, 0);
+    assert_eq!(hours(&ledger.advance(reset)), [(reset - HOUR, 1, 0)]);
 }
 
 #[test]
@@ -157,13 +174,13 @@ fn an_hour_is_told_once_when_it_is_over_and_again_when_it_changed() {
     let mut ledger = noon();
     let noon = at(NOON);
     enter(&mut ledger, noon + MINUTE);
-    assert_eq!(ledger.untold_hours()[0].start_ms, noon);
+    assert_eq!(ledger.hours()[0].start_ms, noon);
     assert_eq!(hours(&ledger.advance(noon + HOUR - 1)), []);
     assert_eq!(hours(&ledger.advance(noon + HOUR)), [(noon, 1, 0)]);
     assert_eq!(hours(&ledger.advance(noon + 2 * HOUR)), [], "an hour without crossings is not told");
     enter(&mut ledger, noon + 2 * MINUTE);
     assert_eq!(hours(&ledger.advance(noon + 2 * HOUR)), [(noon, 2, 0)]);
-    assert_eq!(ledger.untold_hours(), []);
+    assert_eq!(hours(&ledger.advance(noon + 2 * HOUR)), []);
 }
 
 #[test]
@@ -181,6 +198,7 @@ fn an_hour_in_which_the_day_ends_is_told_with_both_of_its_parts() {
     let mut ledger = ledger("03:00", "Asia/Kolkata", reset - 10 * MINUTE);
     enter(&mut ledger, reset - 10 * MINUTE);
     assert_eq!(hours(&ledger.advance(reset)), []);
+    assert_eq!(ledger.hours().len(), 1, "it is of the history before it is told");
     enter(&mut ledger, reset + MINUTE);
     assert_eq!(ledger.snapshot().count_in, 1);
     assert_eq!(hours(&ledger.advance(reset + 30 * MINUTE)), [(reset - 30 * MINUTE, 2, 0)]);
@@ -320,6 +338,24 @@ fn faces_have_increasing_numbers_that_a_restart_does_not_give_again() {
 }
 
 #[test]
+fn a_face_that_is_known_from_elsewhere_takes_its_number_and_is_not_counted() {
+    let mut ledger = noon();
+    ledger.know_face(41);
+    ledger.know_face(7);
+    assert_eq!((ledger.take_face_id(), ledger.snapshot().faces), (42, 0));
+}
+
+#[test]
+fn hours_of_today_are_known_after_they_were_told() {
+    let mut ledger = noon();
+    enter(&mut ledger, at(NOON));
+    ledger.advance(at(NOON) + HOUR);
+    enter(&mut ledger, at(NOON) + HOUR);
+    let starts: Vec<i64> = ledger.hours().iter().map(|hour| hour.start_ms).collect();
+    assert_eq!(starts, [at(NOON), at(NOON) + HOUR]);
+}
+
+#[test]
 fn a_checkpoint_of_another_version_is_refused_with_a_sentence() {
     let mut stored = serde_json::to_value(noon().checkpoint()).expect("it is JSON");
     stored["version"] = json!(2);
@@ -368,9 +404,9 @@ fn records_of_unknown_types_are_passed_over_and_malformed_ones_named() {
              {\"type\":\"crossing\",\"camera\":\"main\"}",
         ),
         (
-            json!({"type": "event_ended", "event": 3, "time_ms": 1}),
-            "a stored event_ended is malformed (invalid type: integer `3`, expected a string): correct or remove it: \
-             {\"type\":\"event_ended\",\"event\":3,\"time_ms\":1}",
+            json!({"type": "face", "face_id": -3, "camera": "main", "time_ms": 1}),
+            "a stored face is malformed (invalid value: integer `-3`, expected u64): correct or remove it: \
+             {\"type\":\"face\",\"face_id\":-3,\"camera\":\"main\",\"time_ms\":1}",
         ),
     ] {
         assert_eq!(ledger.replay(&bad).expect_err("it is malformed").to_string(), sentence);

@@ -1,8 +1,6 @@
 //! Events, and who is counted in them.
 
-mod common;
-
-use common::{HOUR, SECOND, at, crossing, enter, ledger};
+use crate::common::{HOUR, SECOND, at, crossing, enter, ledger};
 use gantry_counting::{BeginError, Direction, Ledger};
 use serde_json::{Value, json};
 

@@ -1,8 +1,6 @@
 //! What `[counts]` may say.
 
-mod common;
-
-use common::config;
+use crate::common::config;
 use gantry_core::config::Counts;
 use gantry_counting::Settings;
 use std::time::Duration;

@@ -1,0 +1,8 @@
+//! The ledger as the gateway uses it.
+
+mod common;
+mod counts;
+mod days;
+mod events;
+mod properties;
+mod settings;

@@ -1,0 +1,138 @@
+//! What is counted and how: from the flags, the configuration and the truth.
+
+use super::place::{names, vision_line, vision_zone};
+use super::truth::{Expected, Truth};
+use super::{Recording, detector};
+use crate::config::Sources;
+use gantry_core::config::{Analysis, Detector, FaceModel, Line};
+use gantry_vision::{Counter, Picker, TrackerSettings};
+use std::path::Path;
+
+/// Pictures a second. In street footage of 25 or 30 a second neighbouring pictures hardly differ, and at 10 who runs or
+/// is hidden for a moment is lost more easily; 15 is what a small machine can do with a model in real time.
+const FPS: f64 = 15.0;
+/// Where nothing else is said and nobody is expected anyway.
+const MIDDLE: [(&str, [f32; 2], [f32; 2]); 2] =
+    [("x50", [0.5, 0.0], [0.5, 1.0]), ("y50", [0.0, 0.5], [1.0, 0.5])];
+
+/// What is counted.
+pub(super) struct Plan {
+    pub(super) config: Analysis,
+    pub(super) lines: Vec<gantry_vision::Line>,
+    pub(super) zones: Vec<gantry_vision::Zone>,
+    pub(super) fps: f64,
+    pub(super) expected: Option<Expected>,
+    pub(super) picker: Option<Picker>,
+}
+
+/// `[analysis.CAMERA]` of the configuration, or all that is wrong with it.
+pub(super) fn section(sources: &Sources, camera: &str) -> Result<Analysis, Vec<String>> {
+    let merged = sources.load();
+    let file = sources.file.display();
+    let is_its = |text: &String| text.contains(&format!("analysis.{camera}"));
+    let all: Vec<String> = merged.findings.iter().map(ToString::to_string).collect();
+    let Some(section) = merged.config.analysis.get(camera) else {
+        // A section with a finding is left out, and a file that cannot be read has none.
+        if !all.is_empty() {
+            return Err(all);
+        }
+        let known: Vec<&str> = merged.config.analysis.keys().map(String::as_str).collect();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        return Err(vec![format!(
+            "{file} has no section [analysis.{camera}] (there is {known}): write it, or name another with --camera"
+        )]);
+    };
+    let mut findings: Vec<String> = all.into_iter().filter(is_its).collect();
+    let wrong = gantry_analysis::check(camera, section, &merged.config.cameras);
+    findings.extend(wrong.iter().map(|finding| format!("{file}: {finding}")));
+    if findings.is_empty() { Ok(section.clone()) } else { Err(findings) }
+}
+
+impl Plan {
+    pub(super) fn new(given: &Recording, mut config: Analysis) -> Result<Self, String> {
+        read_flags(given, &mut config)?;
+        let truth = given.expect.as_deref().map(|file| Truth::read(file, Path::new(&given.film))).transpose()?;
+        let mut lines: Vec<(String, Line)> =
+            std::mem::take(&mut config.lines).into_iter().collect();
+        if !given.lines.is_empty() {
+            let names = names(given.lines.iter().map(|line| line.name.as_deref()), "line")?;
+            lines = names.into_iter().zip(given.lines.iter().map(|line| line.line.clone())).collect();
+        }
+        if lines.is_empty() {
+            lines = truth.as_ref().map(Truth::lines).unwrap_or_default();
+        }
+        let mut zones: Vec<_> = std::mem::take(&mut config.zones).into_iter().collect();
+        if !given.zones.is_empty() {
+            let names = names(given.zones.iter().map(|zone| zone.name.as_deref()), "zone")?;
+            zones = names.into_iter().zip(given.zones.iter().map(|zone| zone.zone.clone())).collect();
+        }
+        if lines.is_empty() && zones.is_empty() {
+            match &truth {
+                Some(truth) if truth.expects_nobody() => {
+                    lines = MIDDLE.map(|(name, from, to)| (name.to_owned(), line(from, to))).into();
+                }
+                _ if config.faces.is_some() => {}
+                _ => return Err("there is nothing to count: give --line x1,y1,x2,y2, --zone or --camera NAME".into()),
+            }
+        }
+        if let Some(anchor) = given.anchor {
+            lines.iter_mut().for_each(|(_, line)| line.anchor = anchor.into());
+            zones.iter_mut().for_each(|(_, zone)| zone.anchor = anchor.into());
+        }
+        let expected = truth.map(|truth| truth.expected(&lines)).transpose()?;
+        let picker = config.faces.as_ref().map(|faces| detector::faces(faces, config.threads)).transpose()?;
+        let fps = match (given.fps, &given.camera) {
+            (Some(fps), _) => fps,
+            (None, Some(_)) => f64::from(config.fps),
+            (None, None) => FPS,
+        };
+        let plan = Self {
+            lines: lines.iter().map(|(name, line)| vision_line(name, line)).collect::<Result<_, _>>()?,
+            zones: zones.iter().map(|(name, zone)| vision_zone(name, zone)).collect::<Result<_, _>>()?,
+            config,
+            fps,
+            expected,
+            picker,
+        };
+        // Whatever is wrong with the model is told before the recording is opened.
+        if plan.config.detector == Detector::Onnx || given.camera.is_none() {
+            plan.counter(1.0)?;
+        }
+        Ok(plan)
+    }
+
+    /// What counts in pictures whose width is `shape` times their height.
+    pub(super) fn counter(&self, shape: f32) -> Result<Counter, String> {
+        let detector = detector::people(&self.config, shape)?;
+        let (lines, zones) = (self.lines.clone(), self.zones.clone());
+        Counter::new(detector, TrackerSettings::default(), lines, zones).map_err(|e| e.to_string())
+    }
+}
+
+fn read_flags(given: &Recording, config: &mut Analysis) -> Result<(), String> {
+    match (given.detector, &given.model) {
+        (Some(detector), _) => config.detector = detector.into(),
+        (None, Some(_)) => config.detector = Detector::Onnx,
+        (None, None) => {}
+    }
+    if config.detector == Detector::Motion && (given.model.is_some() || given.family.is_some()) {
+        return Err("`motion` has no model: leave --model and --family out, or give --detector onnx".into());
+    }
+    if let Some(model) = &given.model {
+        config.model = Some(model.clone());
+    }
+    if let Some(family) = &given.family {
+        config.family.clone_from(family);
+    }
+    if let Some(model) = &given.faces {
+        let usual = serde_json::json!({"model": ""});
+        let before = config.faces.take();
+        let base = before.or_else(|| serde_json::from_value::<FaceModel>(usual).ok());
+        config.faces = base.map(|face| FaceModel { model: model.clone(), ..face });
+    }
+    Ok(())
+}
+
+fn line(from: [f32; 2], to: [f32; 2]) -> Line {
+    Line { from, to, anchor: gantry_core::config::Anchor::default(), band: None }
+}
