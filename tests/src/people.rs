@@ -76,5 +76,6 @@ pub fn stats(viewer: &Client, what: &str, mut wanted: impl FnMut(&Value) -> bool
 /// The answer to a question, between all that is pushed.
 pub fn answer(viewer: &mut Client, question: &Value) -> Value {
     viewer.send(question);
-    viewer.find("the answer", |message| !matches!(message["type"].as_str(), Some("frame" | "stats" | "event")))
+    viewer
+        .find("the answer", |message| !matches!(message["type"].as_str(), Some("frame" | "stats" | "event")))
 }

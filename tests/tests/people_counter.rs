@@ -43,8 +43,14 @@ fn every_client_gets_frames_and_statistics_and_nothing_else_unasked() {
         Picture::decode(&jpeg);
         let stats = next(&viewer, "stats");
         assert_eq!(keys(&stats), ["type", "data", "timestamp"]);
-        let names =
-            ["count_in", "count_out", "face_count", "daily_event_count", "event_active", "current_event_count_in"];
+        let names = [
+            "count_in",
+            "count_out",
+            "face_count",
+            "daily_event_count",
+            "event_active",
+            "current_event_count_in",
+        ];
         assert_eq!(keys(&stats["data"]), names);
         assert!(is_timestamp(&stats["timestamp"]));
         for _ in 0..30 {
@@ -122,7 +128,9 @@ fn the_timetable_is_counted_exactly_and_survives_a_power_cut() {
         serde_json::from_slice::<Value>(&told.stdout).expect("a record")["data"]["count_in"].clone()
     };
     assert_eq!(ended, 1);
-    stats(&two, "the end of the event", |stats| stats["event_active"] == false && stats["current_event_count_in"] == 0);
+    stats(&two, "the end of the event", |stats| {
+        stats["event_active"] == false && stats["current_event_count_in"] == 0
+    });
 }
 
 #[test]
@@ -202,7 +210,9 @@ fn what_rules_are_told_is_recorded_and_replayed_with_other_numbers() {
         .collect();
     let crossings: Vec<_> = lines.iter().filter(|line| line["hook"] == "on_count").collect();
     assert!(crossings.len() >= 3 && lines.iter().any(|line| line["hook"] == "on_tick"), "{lines:?}");
-    gateway.write_config(&(people::config(BUSY) + LINE + "[rules.busy-period]\nmore_than = 1\nwindow_s = 60\nquiet_s = 2\n"));
+    gateway.write_config(
+        &(people::config(BUSY) + LINE + "[rules.busy-period]\nmore_than = 1\nwindow_s = 60\nquiet_s = 2\n"),
+    );
     let play = || {
         let done = gateway.run(&["script", "replay", "busy-period", &told]);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -251,7 +261,9 @@ fn models_that_cannot_be_used_never_stop_the_stream() {
     let missing = folder.path().join("missing.onnx");
     let onnx = |model: &std::path::Path| {
         let model = model.display().to_string();
-        format!("[analysis.main]\ndetector = \"onnx\"\nmodel = {model:?}\nlines.door = {{ from = [0.5, 0.0], to = [0.5, 1.0] }}\n")
+        format!(
+            "[analysis.main]\ndetector = \"onnx\"\nmodel = {model:?}\nlines.door = {{ from = [0.5, 0.0], to = [0.5, 1.0] }}\n"
+        )
     };
     for (model, says) in [(&missing, "missing.onnx"), (&garbage, "garbage.onnx")] {
         let config = people::config("demo:") + &onnx(model);

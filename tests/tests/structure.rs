@@ -139,7 +139,8 @@ fn each_heavy_dependency_has_one_home() {
         RUNTIME.iter().filter(|(_, may)| may.contains(&"gantry-core")).map(|(name, _)| *name).collect();
     for (name, deps) in dependencies() {
         let may = RUNTIME.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, may)| *may);
-        let wrong: Vec<_> = parts.iter().filter(|part| deps.contains(**part) && !may.contains(part)).collect();
+        let wrong: Vec<_> =
+            parts.iter().filter(|part| deps.contains(**part) && !may.contains(part)).collect();
         assert!(wrong.is_empty() || name == "gantry", "{name} depends on {wrong:?}");
     }
 }

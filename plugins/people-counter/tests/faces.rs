@@ -209,6 +209,26 @@ fn a_client_that_asks_and_does_not_read_holds_up_itself_alone_and_is_answered_wh
 }
 
 #[test]
+fn a_client_that_goes_away_in_the_middle_of_its_answers_leaves_nothing_behind() {
+    run(json!({"stats_interval_ms": 100}), |rig| {
+        rig.gateway().faces = (1..=50).map(|id| (id, Some("A".repeat(40_000)))).collect();
+        let mut greedy = rig.client();
+        (0..40).for_each(|_| greedy.say_text(r#"{"type":"get_all_faces"}"#));
+        until("it is there", || rig.metric("clients") == 1.0);
+        let made = |rig: &Rig| rig.gateway().asked.len();
+        let mut before = 0;
+        // Until its connection takes no more, and the next request waits for its turn.
+        until("no more answers are made", || {
+            let before = std::mem::replace(&mut before, made(rig));
+            rig.client().hear_type("stats");
+            before > 0 && before == made(rig)
+        });
+        drop(greedy);
+        until("it is seen that it has gone", || rig.metric("clients") == 0.0);
+    });
+}
+
+#[test]
 fn an_answer_never_has_more_bytes_than_half_of_what_may_wait() {
     let mut config = quiet();
     config["limits"] = json!({"queue_bytes": 200_000});

@@ -106,10 +106,12 @@ struct Fakes {
     faces: Make<FaceModel>,
     looks: Sender<f64>,
     made: Arc<AtomicUsize>,
+    shapes: Arc<Mutex<Vec<f32>>>,
 }
 
 impl Models for Fakes {
-    fn people(&self, config: &Analysis, _: f32) -> Result<Box<dyn Detector>, String> {
+    fn people(&self, config: &Analysis, shape: f32) -> Result<Box<dyn Detector>, String> {
+        lock(&self.shapes).push(shape);
         self.made.fetch_add(1, SeqCst);
         Ok(Box::new(Announced { inner: (self.people)(config)?, looks: self.looks.clone() }))
     }
@@ -143,6 +145,8 @@ struct Bench {
     looks: Receiver<f64>,
     /// How many detectors of people were made, or tried to.
     made: Arc<AtomicUsize>,
+    /// For pictures of which shape.
+    shapes: Arc<Mutex<Vec<f32>>>,
     clock: Arc<Mutex<Instant>>,
     /// The next frame.
     next: u64,
@@ -160,13 +164,15 @@ impl Bench {
     ) -> Self {
         let (looks, looked) = channel();
         let made = Arc::<AtomicUsize>::default();
+        let shapes = Arc::<Mutex<Vec<f32>>>::default();
         let fakes = Fakes {
             people: Box::new(people),
             faces: Box::new(faces),
-            looks: looks.clone(),
+            looks,
             made: made.clone(),
+            shapes: shapes.clone(),
         };
-        Self::with_models(Box::new(fakes), looked, made)
+        Self { shapes, ..Self::with_models(Box::new(fakes), looked, made) }
     }
 
     fn with_models(models: Box<dyn Models>, looks: Receiver<f64>, made: Arc<AtomicUsize>) -> Self {
@@ -182,7 +188,7 @@ impl Bench {
             clock: Box::new(move || *lock(&now)),
         });
         let config = serde_json::from_value(json!({"cameras": {"main": {}}})).unwrap();
-        Self { runtime, analyses, config, seen, looks, made, clock, next: 0 }
+        Self { runtime, analyses, config, seen, looks, made, shapes: Arc::default(), clock, next: 0 }
     }
 
     /// Applies this section, and waits until its stream is watched.

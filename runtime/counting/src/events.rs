@@ -157,12 +157,22 @@ impl Events {
         Ok(forgotten)
     }
 
-    pub(crate) fn end(&mut self, name: &str) -> Option<Running> {
+    pub(crate) fn end(&mut self, name: &str, until_crossing: Option<u64>) -> Option<Running> {
         let known = self.known.get_mut(name)?;
-        let running = known.running.take()?;
+        let mut running = known.running.take()?;
+        if let Some(first) = until_crossing {
+            let late =
+                self.recent.iter().filter(|(number, camera)| *number >= first && running.counts(camera));
+            running.count_in = running.count_in.saturating_sub(late.count() as u64);
+        }
         self.touches = self.touches.saturating_add(1);
         known.touched = self.touches;
         Some(running)
+    }
+
+    /// The number that the next crossing will have.
+    pub(crate) fn next_crossing(&self) -> u64 {
+        self.crossings.saturating_add(1)
     }
 
     pub(crate) fn running(&self, name: &str) -> Option<&Running> {

@@ -226,10 +226,11 @@ impl Ledger {
         Ok(EventStarted { event: name.to_owned(), start_ms, start, data })
     }
 
-    /// A rule ends an event. `None` when it does not run.
-    pub fn end_event(&mut self, name: &str, time_ms: i64) -> Option<EventEnded> {
+    /// A rule ends an event, which has counted who went in before the crossing of this number; without a number until now.
+    /// `None` when it does not run.
+    pub fn end_event(&mut self, name: &str, time_ms: i64, until_crossing: Option<u64>) -> Option<EventEnded> {
         self.reach(time_ms);
-        let running = self.events.end(name)?;
+        let running = self.events.end(name, until_crossing)?;
         let end_ms = within(time_ms).max(running.since_ms);
         Some(EventEnded {
             event: name.to_owned(),
@@ -263,16 +264,23 @@ impl Ledger {
         Ok(record)
     }
 
+    /// The number that the next crossing will have: for what rules decide that are not asked because of one.
+    #[must_use]
+    pub fn next_crossing(&self) -> u64 {
+        self.events.next_crossing()
+    }
+
     /// Today.
     #[must_use]
     pub fn day(&self) -> &Day {
         &self.book.day
     }
 
-    /// When today began: without a checkpoint, records since then make its counts.
+    /// From when on records make the counts of today when there is no checkpoint: the beginning of the hour in which it began,
+    /// so that this hour is whole too.
     #[must_use]
     pub fn since_ms(&self) -> i64 {
-        self.book.day.start_ms
+        hour_of(self.book.day.start_ms)
     }
 
     /// What was counted today at a line.

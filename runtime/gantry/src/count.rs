@@ -79,7 +79,8 @@ pub(crate) struct Recording {
     /// Takes detector, models, rate, lines and zones from [analysis.NAME] of the configuration; other flags win over it
     #[arg(long, value_name = "NAME")]
     camera: Option<String>,
-    /// Pictures that are looked at in each second of the recording, at most [default: 15, or that of --camera]
+    /// Pictures that are looked at in each second of the recording, at most [default: every one, second, third, … so that it
+    /// is about 10; or that of --camera]
     #[arg(long, value_parser = positive)]
     fps: Option<f64>,
     /// `max`: as fast as the machine can; `1`: as fast as it plays
@@ -148,7 +149,10 @@ fn speed(text: &str) -> Result<Speed, String> {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).ok_or_else(|| "write a number above 0".into())
+    text.parse()
+        .ok()
+        .filter(|n: &f64| n.is_finite() && *n > 0.0)
+        .ok_or_else(|| "write a number above 0".into())
 }
 
 /// Does it. `sources` finds the configuration, which is read only when it is needed.

@@ -45,10 +45,8 @@ pub(crate) enum Order {
     Recorded(u64, Option<gantry_store::Uuid>),
     /// The record of a face is on the disk, or never will be.
     Face(FaceRecorded),
-    /// Rules have answered to an event; to that of this crossing, if it was one.
-    Ruled(Option<u64>, Done),
-    /// Rules have answered to a tick.
-    Ticked(Done),
+    /// Rules have answered.
+    Ruled(Done),
     /// Somebody corrects a count.
     Correct(CorrectionRecord, Reply),
     /// Somebody wants to know the counts.
@@ -84,6 +82,8 @@ pub(crate) struct Parts {
     pub(crate) control: Arc<Control>,
     pub(crate) acts: Arc<dyn Acts>,
     pub(crate) tape: Arc<Tape>,
+    /// Whether a rule of that name is in force.
+    pub(crate) has_rule: Box<dyn Fn(&str) -> bool + Send>,
 }
 
 /// The thread `counts`.
@@ -138,12 +138,16 @@ impl Post {
     pub(crate) fn seen(&self, seen: Seen) {
         if let Err(Some(_)) = self.send(Order::Seen(seen)) {
             metrics::counter!("gantry_counts_lost_total").increment(1);
-            tracing::error!("counts are lost: the gateway does not keep up with what is seen: look at its load");
+            tracing::error!(
+                "counts are lost: the gateway does not keep up with what is seen: look at its load"
+            );
         }
     }
 
     fn ask(&self, order: Order) {
-        if let Err(Some(Order::Correct(_, reply) | Order::Read(reply) | Order::Hours(reply))) = self.send(order) {
+        if let Err(Some(Order::Correct(_, reply) | Order::Read(reply) | Order::Hours(reply))) =
+            self.send(order)
+        {
             reply(Err("the counts are busy: try again in a moment".to_owned()));
         }
     }

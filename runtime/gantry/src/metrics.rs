@@ -32,7 +32,10 @@ impl Metrics {
     pub(crate) fn install() -> anyhow::Result<Self> {
         let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
         metrics::describe_counter!("gantry_analysis_frames_total", "Pictures that were looked at.");
-        metrics::describe_counter!("gantry_analysis_skipped_total", "Pictures that were not looked at: a newer one came.");
+        metrics::describe_counter!(
+            "gantry_analysis_skipped_total",
+            "Pictures that were not looked at: a newer one came."
+        );
         metrics::describe_gauge!("gantry_analysis_busy_seconds", "Time spent looking, in seconds.");
         metrics::describe_gauge!("gantry_analysis_people", "People who are followed now.");
         metrics::describe_counter!("gantry_crossings_total", "People who crossed a line.");

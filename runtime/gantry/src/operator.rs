@@ -182,7 +182,8 @@ async fn play(
             }
             Ok(_) => {}
             Err(tokio::sync::broadcast::error::RecvError::Lagged(n)) => {
-                let error = json!({ "error": format!("{n} events were lost: write the recording to a faster disk") });
+                let error =
+                    json!({ "error": format!("{n} events were lost: write the recording to a faster disk") });
                 return write.write_all(format!("{error}\n").as_bytes()).await;
             }
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return Ok(()),

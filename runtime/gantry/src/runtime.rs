@@ -66,15 +66,13 @@ impl Gateway {
             control: state.control().clone(),
             acts: state.outside().clone(),
             tape: tape.clone(),
+            has_rule: state.rule_check(),
         };
         let counts = Counts::start(parts, config)?;
         counts::offer(&runtime, &counts.post(), &records, state.door());
         let post = counts.post();
-        let analyses = Analyses::new(
-            runtime.clone(),
-            Arc::<Encoders>::default(),
-            Arc::new(move |seen| post.seen(seen)),
-        );
+        let analyses =
+            Analyses::new(runtime.clone(), Arc::<Encoders>::default(), Arc::new(move |seen| post.seen(seen)));
         let desk = Arc::new(Desk::start(records.clone())?);
         let face_policy = Arc::<faces::Rules>::default();
         faces::offer(&runtime, &desk, state.door(), &face_policy, &records);
@@ -279,7 +277,8 @@ impl Facts for Gateway {
     fn cameras(&self) -> Value {
         let mut cameras = json!(self.cameras.status());
         for status in self.analyses.status() {
-            let camera = cameras.as_array_mut().and_then(|all| all.iter_mut().find(|c| c["name"] == status.camera));
+            let camera =
+                cameras.as_array_mut().and_then(|all| all.iter_mut().find(|c| c["name"] == status.camera));
             if let Some(camera) = camera {
                 camera["analysis"] = json!({
                     "detector": status.detector, "stream": status.stream, "running": status.running,

@@ -4,7 +4,7 @@ use crate::check::count;
 use crate::config::Sources;
 use anyhow::Context;
 use clap::Subcommand;
-use gantry_script::{Settings, check, docs, replay, test};
+use gantry_script::{Recorded, ScriptError, Settings, call, check, docs, replay, test};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -54,12 +54,12 @@ pub(crate) fn command(sources: &Sources, command: Command) -> anyhow::Result<Exi
             }
             let event: serde_json::Value =
                 serde_json::from_str(&text).context("the event is not JSON: write it as {\"key\": value}")?;
-            let line = serde_json::json!({"hook": hook, "event": event}).to_string();
-            play(&settings, &rule, std::iter::once(Ok(line)))
+            let event = Recorded { hook, event };
+            Ok(played(call(&settings, &rule, event, print)))
         }
         Command::Replay { rule, recording } => {
             let file = File::open(&recording).with_context(|| recording.display().to_string())?;
-            play(&settings, &rule, BufReader::new(file).lines())
+            Ok(played(replay(&settings, &rule, BufReader::new(file).lines(), print)))
         }
         Command::Record(record) => crate::operator::record_command(sources, &record),
         Command::Docs { write } => {
@@ -100,23 +100,17 @@ fn check_all(settings: &Settings) -> ExitCode {
     ExitCode::from(crate::cli::EXIT_CONFIG)
 }
 
-fn play(
-    settings: &Settings,
-    rule: &str,
-    lines: impl Iterator<Item = std::io::Result<String>> + Send,
-) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout();
-    // Nobody may be reading any more, as in `gantry script replay … | head`.
-    let print = |line: String| _ = writeln!(out, "{line}");
-    match replay(settings, rule, lines, print) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(errors) => {
-            for error in errors {
-                eprintln!("{error}");
-            }
-            Ok(ExitCode::FAILURE)
-        }
+/// Nobody may be reading any more, as in `gantry script replay … | head`.
+fn print(line: String) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn played(outcome: Result<(), Vec<ScriptError>>) -> ExitCode {
+    let Err(errors) = outcome else { return ExitCode::SUCCESS };
+    for error in errors {
+        eprintln!("{error}");
     }
+    ExitCode::FAILURE
 }
 
 fn save(dir: &Path, name: &str, text: &str) -> anyhow::Result<()> {

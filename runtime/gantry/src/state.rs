@@ -34,6 +34,7 @@ use upkeep::Upkeep;
 pub(crate) struct State {
     control: Arc<Control>,
     scripts: Arc<Scripts>,
+    mappings: Arc<Mappings>,
     door: Arc<Door>,
     outside: Arc<Outside>,
     upkeep: Upkeep,
@@ -116,6 +117,7 @@ impl State {
         let state = Self {
             control,
             scripts,
+            mappings,
             door,
             outside,
             upkeep,
@@ -158,6 +160,12 @@ impl State {
     /// The script thread.
     pub(crate) fn scripts(&self) -> &Arc<Scripts> {
         &self.scripts
+    }
+
+    /// Whether a rule of that name is in force.
+    pub(crate) fn rule_check(&self) -> Box<dyn Fn(&str) -> bool + Send> {
+        let mappings = self.mappings.clone();
+        Box::new(move |name| mappings.has_rule(name))
     }
 
     /// All changes of observables.

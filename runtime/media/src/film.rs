@@ -167,6 +167,20 @@ impl Film {
         self.duration_s
     }
 
+    /// Pictures in a second, where the film says it. Without it, and for many that say it, they vary.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        match &self.kind {
+            Kind::Drawn(drawn) => Some(drawn.rate()),
+            Kind::Played(player) => player.rate(),
+        }
+    }
+
+    /// Changes [`Wanted::fps`], for who wants to know the film's rate first.
+    pub fn set_fps(&mut self, fps: Option<f64>) {
+        self.thinner = fps.map(Thinner::new);
+    }
+
     /// What ends it from another thread.
     #[must_use]
     pub fn stopper(&self) -> FilmStop {

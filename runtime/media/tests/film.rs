@@ -153,6 +153,11 @@ fn fewer_pictures_are_chosen_by_their_times() {
     let frames = read(&path, Wanted { fps: Some(2.0), ..Wanted::default() });
     assert_eq!(times_ms(&frames), (0..10).map(|n| n * 500).collect::<Vec<_>>());
     assert_eq!(numbers(&frames), (0..10).map(|n| n * 5).collect::<Vec<_>>());
+    let mut film = open(&path, Wanted::default()).unwrap();
+    let rate = film.rate().expect("a rate");
+    assert!((rate - 10.0).abs() < 0.1, "{rate}");
+    film.set_fps(Some(rate / 5.0));
+    assert_eq!(film.map(|frame| (frame.unwrap().t_s * 1000.0).round() as u64).nth(3), Some(1500));
     let frames = read(&path, Wanted { until_s: Some(1.0), ..Wanted::default() });
     assert_eq!(times_ms(&frames), tenths(11));
 }

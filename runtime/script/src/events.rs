@@ -1,8 +1,8 @@
 //! The events of a rule that is played and not run: what the running gateway would tell it of them.
 //!
-//! A recording has the events that ran when it was made, by what was configured then. A rule that is played with another
-//! configuration begins and ends its events at other times, and must see those: else it would wait for the end of an event that
-//! it never began.
+//! A recording has the events that ran when it was made, by what was configured then. A rule that is played with
+//! another configuration begins and ends its events at other times, and must see those: else it would wait for the
+//! end of an event that it never began.
 
 use crate::effect::Effect;
 use serde_json::{Map, Value, json};

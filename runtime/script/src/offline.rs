@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a call may take at least: what a recording gives may not depend on what else the machine does meanwhile. Calls are
-/// limited by their operations as ever.
+/// How long a call may take at least: what a recording gives may not depend on what else the machine does
+/// meanwhile. Calls are limited by their operations as ever.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// All scripts of a folder.
@@ -108,8 +108,8 @@ impl Offline {
 pub struct Check {
     /// The good scripts, such as `mappings/cpro`, sorted.
     pub good: Vec<String>,
-    /// What is wrong, in the order of the files, and then the tables `[rules.NAME]` without a script. What is wrong with a
-    /// rule that is turned off is not among it.
+    /// What is wrong, in the order of the files, and then the tables `[rules.NAME]` without a script. What is
+    /// wrong with a rule that is turned off is not among it.
     pub problems: Vec<ScriptError>,
 }
 

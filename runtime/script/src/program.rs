@@ -14,8 +14,8 @@ use std::time::Duration;
 /// How much longer than a call the search for the place of its error may take: each step of it calls back.
 const SEARCH_FACTOR: u32 = 5;
 
-/// How long the top level may take at least: it is rare, nobody waits for it, and a machine that is busy starting must not
-/// end up without its scripts.
+/// How long the top level may take at least: it is rare, nobody waits for it, and a machine that is busy starting
+/// must not end up without its scripts.
 pub(crate) const LOAD_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The texts of a program and of the libraries that it uses, by file, for quoting lines.
@@ -104,9 +104,9 @@ impl Program {
         result.map_err(|error| self.error("", &error, |engine| run(engine).map(|_| ())))
     }
 
-    /// Calls a function. `this` changes only when the call succeeds. What it caused is in the session. `args` makes the
-    /// arguments, and once more when the place of an error is to be found: a copy that is kept for that would cost more than
-    /// most calls.
+    /// Calls a function. `this` changes only when the call succeeds. What it caused is in the session. `args`
+    /// makes the arguments, and once more when the place of an error is to be found: a copy that is kept for that
+    /// would cost more than most calls.
     pub(crate) fn call(
         &self,
         name: &str,
@@ -126,8 +126,8 @@ impl Program {
         session.begin(may_act, &self.config, self.engines.deadline());
         let mut outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
         if outcome.is_err() && may_act && session.was_late() {
-            // Most likely the machine had something else to do, and a rule that misses an event counts wrongly. It has changed
-            // nothing yet.
+            // Most likely the machine had something else to do, and a rule that misses an event counts wrongly. It
+            // has changed nothing yet.
             bound = this.as_deref().cloned();
             session.begin(may_act, &self.config, self.engines.deadline());
             outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
@@ -213,7 +213,8 @@ impl Program {
     }
 }
 
-/// Runs the engine. It has no business to panic, and a script that found a way must not take the gateway's engine with it.
+/// Runs the engine. It has no business to panic, and a script that found a way must not take the gateway's engine
+/// with it.
 fn guarded<T>(run: impl FnOnce() -> Result<T, Box<EvalAltResult>>) -> Result<T, Box<EvalAltResult>> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

@@ -39,14 +39,15 @@ struct Replayed<'a> {
     error: Option<String>,
 }
 
-/// Plays a recording, JSON lines of `{"hook", "event"}`, through the rule of that name, from its first state. `out` gets a
-/// JSON line for each event that caused something or failed: the same for the same recording, always. A rule that is turned
-/// off can be played too.
+/// Plays a recording, JSON lines of `{"hook", "event"}`, through the rule of that name, from its first state.
+/// `out` gets a JSON line for each event that caused something or failed: the same for the same recording, always.
+/// A rule that is turned off can be played too.
 ///
-/// What the recording says of events (`event.events`) is by what was configured when it was made. Of those that the rule
-/// begins and ends itself it sees instead what it made of them while it was played, none of them running at first: one
-/// recording does to try any configuration. They are the names that it writes in `begin_event` and `end_event`; if it writes
-/// none there, those of its texts and of its configuration; and in any case those that it has begun or ended.
+/// What the recording says of events (`event.events`) is by what was configured when it was made. Of those that
+/// the rule begins and ends itself it sees instead what it made of them while it was played, none of them running
+/// at first: one recording does to try any configuration. They are the names that it writes in `begin_event` and
+/// `end_event`; if it writes none there, those of its texts and of its configuration; and in any case those that
+/// it has begun or ended.
 ///
 /// The error says why nothing could be played: no such rule, a rule that is not good, a line that is not a recording's.
 pub fn replay(
@@ -64,7 +65,8 @@ pub fn replay(
     })
 }
 
-/// Gives one event to a rule, as it is. `out` gets a line as that of [`replay`], if the event caused something or failed.
+/// Gives one event to a rule, as it is. `out` gets a line as that of [`replay`], if the event caused something or
+/// failed.
 ///
 /// The error says why the rule could not be called.
 pub fn call(

@@ -93,8 +93,8 @@ pub const HOOKS: [Hook; 5] = [
     Hook { name: "on_health", about: "A device or a part of the gateway reported how it does.", fields: &[] },
 ];
 
-/// The most elements of an event. Not `scripts.max_elements`: an event has as many as the gateway has cameras, lines and
-/// zones, and a rule that uses only its time must not fail by that.
+/// The most elements of an event. Not `scripts.max_elements`: an event has as many as the gateway has cameras,
+/// lines and zones, and a rule that uses only its time must not fail by that.
 const MAX_EVENT_ELEMENTS: usize = 65_536;
 
 /// The hook of that name, as one of the names that live as long as the program.
@@ -194,8 +194,9 @@ impl Rule {
         let kept = value::to_json(&after)
             .and_then(|kept| if kept.is_object() { Ok(kept) } else { Err("it is no map any more".into()) })
             .map_err(|e| fail(format!("`this` cannot be kept: {e}: keep numbers, texts, arrays and maps")))?;
-        // Made anew from what is kept: a rule then goes on after a restart as it does now, and holds no more than a script
-        // may. The engine itself does not look at the size of a map whose elements are assigned one by one.
+        // Made anew from what is kept: a rule then goes on after a restart as it does now, and holds no more than
+        // a script may. The engine itself does not look at the size of a map whose elements are assigned one by
+        // one.
         *state = value::to_dynamic(&kept, self.program.engines().size).map_err(|e| {
             let e = e.replacen("Value", "it", 1);
             let kind = ErrorKind::Limit;

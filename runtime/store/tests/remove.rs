@@ -225,7 +225,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// Even ones are in the database, odd ones are files.
 fn content(picture_of: u64) -> bytes::Bytes {
-    picture(picture_of, if picture_of % 2 == 0 { 500 } else { 17_000 })
+    picture(picture_of, if picture_of.is_multiple_of(2) { 500 } else { 17_000 })
 }
 
 struct Entry {

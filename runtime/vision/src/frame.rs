@@ -93,7 +93,8 @@ impl<'a> Frame<'a> {
     /// begins outside is `None`.
     pub(crate) fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Option<Self> {
         let (x, y) = (x & !1, y & !1);
-        let (width, height) = (width.min(self.width.checked_sub(x)?), height.min(self.height.checked_sub(y)?));
+        let (width, height) =
+            (width.min(self.width.checked_sub(x)?), height.min(self.height.checked_sub(y)?));
         if width == 0 || height == 0 {
             return None;
         }
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn a_part_is_the_same_pixels_and_ends_with_the_picture() {
         let luma: Vec<u8> = (0..7 * 5).collect();
-        let (u, v): (Vec<u8>, Vec<u8>) = ((0..12).map(|n| 100 + n).collect(), (0..12).map(|n| 200 + n).collect());
+        let (u, v): (Vec<u8>, Vec<u8>) =
+            ((0..12).map(|n| 100 + n).collect(), (0..12).map(|n| 200 + n).collect());
         let frame = Frame::i420([&luma, &u, &v], 7, 5, [7, 4]).unwrap();
         let part = frame.part(3, 2, 100, 100).unwrap();
         assert_eq!((part.width(), part.height()), (5, 3));

@@ -62,6 +62,22 @@ fn another_detector_begins_anew_and_its_tracks_have_new_numbers() {
 }
 
 #[test]
+fn a_camera_of_another_shape_is_looked_at_anew_when_it_was_said_how_wide_people_are() {
+    for (motion, shapes) in [
+        (json!({"person": {"top": 0.2, "bottom": 0.6, "aspect": 0.4}}), &[4.0 / 3.0, 16.0 / 9.0][..]),
+        (json!({}), &[4.0 / 3.0]),
+    ] {
+        let mut bench = Bench::new(|_| nobody());
+        bench.apply(json!({"motion": motion}));
+        bench.run_to(1.0);
+        let size = [("width", 1280), ("height", 720)].map(|(k, v)| (format!("cameras/main/{k}"), json!(v)));
+        bench.runtime.state.set_all(size.into()).unwrap();
+        bench.run_until("it has looked around", |bench| bench.next > 20);
+        assert_eq!(*lock(&bench.shapes), shapes);
+    }
+}
+
+#[test]
 fn what_did_not_change_is_not_touched() {
     let mut bench = walker();
     bench.apply(with_door());

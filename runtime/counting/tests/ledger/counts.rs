@@ -205,6 +205,19 @@ fn an_hour_in_which_the_day_ends_is_told_with_both_of_its_parts() {
 }
 
 #[test]
+fn without_a_checkpoint_the_records_make_the_day_and_the_hour_in_which_it_began() {
+    let reset = at("2026-11-22T03:00:00+05:30");
+    let records = [reset - 31 * MINUTE, reset - MINUTE, reset + MINUTE];
+    let mut ledger = ledger("03:00", "Asia/Kolkata", reset + HOUR);
+    let since = ledger.since_ms();
+    for time in records.into_iter().filter(|time| *time >= since) {
+        ledger.replay(&json!(crossing("main", "door", Direction::In, time))).expect("it is good");
+    }
+    assert_eq!(ledger.snapshot().count_in, 1);
+    assert_eq!(hours(&ledger.advance(reset + HOUR)), [(reset - 30 * MINUTE, 2, 0)]);
+}
+
+#[test]
 fn what_a_correction_takes_away_goes_from_the_latest_hours() {
     let mut ledger = noon();
     let noon = at(NOON);

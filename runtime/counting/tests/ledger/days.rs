@@ -262,7 +262,7 @@ proptest! {
                 1 => drop(enter(&mut ledger, time)),
                 2 => drop(ledger.correct(&correction(time, time.wrapping_neg(), time))),
                 3 => drop(ledger.begin_event("busy", serde_json::Value::Null, time, Some(1))),
-                4 => drop(ledger.end_event("busy", time)),
+                4 => drop(ledger.end_event("busy", time, None)),
                 _ => ledger.face(time.unsigned_abs(), time),
             }
             drop((ledger.rule_event(time), ledger.changed(), ledger.local_text(time), ledger.hours()));

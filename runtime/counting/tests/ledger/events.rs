@@ -29,7 +29,7 @@ fn an_event_counts_who_went_in_from_the_crossing_that_caused_it() {
     );
     ledger.crossing(&crossing("yard", "door", Direction::In, now + 5));
     assert_eq!(ledger.snapshot().events["busy"].count_in, 3);
-    let ended = ledger.end_event("busy", now + HOUR).expect("it runs");
+    let ended = ledger.end_event("busy", now + HOUR, None).expect("it runs");
     assert_eq!(
         ended.message(),
         json!({
@@ -37,7 +37,7 @@ fn an_event_counts_who_went_in_from_the_crossing_that_caused_it() {
             "start": "2026-11-21T12:00:00+01:00", "end": "2026-11-21T13:00:00+01:00", "count_in": 3, "data": {"n": 2},
         })
     );
-    assert_eq!(ledger.end_event("busy", now + HOUR), None);
+    assert_eq!(ledger.end_event("busy", now + HOUR, None), None);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn without_a_crossing_an_event_counts_from_its_beginning() {
     enter(&mut ledger, at(NOON));
     ledger.begin_event("busy", Value::Null, at(NOON), None).expect("it begins");
     enter(&mut ledger, at(NOON));
-    assert_eq!(ledger.end_event("busy", at(NOON)).expect("it runs").count_in, 1);
+    assert_eq!(ledger.end_event("busy", at(NOON), None).expect("it runs").count_in, 1);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn an_event_of_a_camera_counts_that_camera() {
     ledger.begin_event("busy", json!({"camera": "main"}), at(NOON), Some(cause)).expect("it begins");
     ledger.crossing(&crossing("yard", "door", Direction::In, at(NOON)));
     enter(&mut ledger, at(NOON));
-    assert_eq!(ledger.end_event("busy", at(NOON)).expect("it runs").count_in, 2);
+    assert_eq!(ledger.end_event("busy", at(NOON), None).expect("it runs").count_in, 2);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_event_runs_over_the_reset_and_its_count_goes_on() {
     enter(&mut ledger, reset);
     let view = &ledger.snapshot().events["busy"];
     assert_eq!((view.active, view.count_in, view.today), (true, 2, 0));
-    ledger.end_event("busy", reset + SECOND).expect("it runs");
+    ledger.end_event("busy", reset + SECOND, None).expect("it runs");
     ledger.begin_event("busy", Value::Null, reset + SECOND, None).expect("it begins again");
     assert_eq!(ledger.snapshot().events["busy"].today, 1);
 }
@@ -90,7 +90,7 @@ fn an_event_that_ended_is_shown_at_rest() {
     let mut ledger = noon();
     ledger.begin_event("busy", Value::Null, at(NOON), None).expect("it begins");
     ledger.changed();
-    ledger.end_event("busy", at(NOON)).expect("it runs");
+    ledger.end_event("busy", at(NOON), None).expect("it runs");
     assert_eq!(
         ledger.changed(),
         [
@@ -104,7 +104,7 @@ fn an_event_that_ended_is_shown_at_rest() {
 fn an_event_does_not_end_before_it_began_when_the_clock_goes_back() {
     let mut ledger = noon();
     ledger.begin_event("busy", Value::Null, at(NOON), None).expect("it begins");
-    assert_eq!(ledger.end_event("busy", at(NOON) - HOUR).expect("it runs").end_ms, at(NOON));
+    assert_eq!(ledger.end_event("busy", at(NOON) - HOUR, None).expect("it runs").end_ms, at(NOON));
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn of_too_many_names_the_one_that_rested_longest_is_forgotten() {
         full.to_string(),
         "event `one-more`: 64 events run already: end one first, or use fewer names"
     );
-    ledger.end_event("e07", at(NOON)).expect("it runs");
-    ledger.end_event("e03", at(NOON)).expect("it runs");
+    ledger.end_event("e07", at(NOON), None).expect("it runs");
+    ledger.end_event("e03", at(NOON), None).expect("it runs");
     ledger.begin_event("one-more", Value::Null, at(NOON), None).expect("there is room");
     let view = ledger.snapshot();
     assert_eq!(view.events.len(), 64);
@@ -155,4 +155,15 @@ fn a_rule_that_is_very_late_counts_what_is_remembered() {
     }
     ledger.begin_event("busy", Value::Null, at(NOON), Some(1)).expect("it begins");
     assert_eq!(ledger.snapshot().events["busy"].count_in, 256);
+}
+
+#[test]
+fn the_crossing_because_of_which_an_event_ends_is_not_its_own() {
+    let mut ledger = noon();
+    let first = enter(&mut ledger, at(NOON));
+    ledger.begin_event("busy", Value::Null, at(NOON), Some(first)).expect("it begins");
+    enter(&mut ledger, at(NOON));
+    let next = ledger.next_crossing();
+    assert_eq!(enter(&mut ledger, at(NOON)), next);
+    assert_eq!(ledger.end_event("busy", at(NOON), Some(next)).expect("it runs").count_in, 2);
 }

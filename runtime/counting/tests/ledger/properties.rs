@@ -89,7 +89,7 @@ fn live(ledger: &mut Ledger, step: &Step, now: i64, last: &mut u64, history: &mu
             None
         }
         Step::End { event } => {
-            ledger.end_event(&name(event), now);
+            ledger.end_event(&name(event), now, None);
             None
         }
         Step::Advance => {

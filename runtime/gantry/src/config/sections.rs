@@ -136,10 +136,9 @@ fn rewrite(keys: &[String], found: &Value, message: &str) -> String {
     match keys.last().map(String::as_str) {
         Some("bind") => must_be("an IP address and a port such as `127.0.0.1:9600`", found),
         Some(
-            "stall_timeout" | "segment" | "max_age" | "max_history" | "session_lifetime" | "deadline" | "absorb",
-        ) => {
-            must_be("a duration such as `1s` or `500ms`", found)
-        }
+            "stall_timeout" | "segment" | "max_age" | "max_history" | "session_lifetime" | "deadline"
+            | "absorb",
+        ) => must_be("a duration such as `1s` or `500ms`", found),
         _ => message.to_owned(),
     }
 }

@@ -18,7 +18,8 @@ pub(super) struct Annotated {
 
 impl Annotated {
     pub(super) fn new(path: &Path, film: &str, fps: f64) -> Result<Self, String> {
-        let same = |other: &Path| path.canonicalize().is_ok_and(|p| other.canonicalize().is_ok_and(|o| o == p));
+        let same =
+            |other: &Path| path.canonicalize().is_ok_and(|p| other.canonicalize().is_ok_and(|o| o == p));
         let from = film.strip_prefix("file://").unwrap_or(film);
         if same(Path::new(film)) || same(Path::new(from)) {
             let path = path.display();
@@ -41,9 +42,8 @@ impl Annotated {
             let its = outcome.crossings.iter().filter(|c| c.line == line.name() && c.direction == way);
             its.count() as u64
         };
-        let people_in = |name: &str| {
-            counter.occupancy().find(|(zone, _)| *zone == name).map_or(0, |(_, people)| people)
-        };
+        let people_in =
+            |name: &str| counter.occupancy().find(|(zone, _)| *zone == name).map_or(0, |(_, people)| people);
         let lines = plan.lines.iter().map(|line| LineMark {
             line: line.clone(),
             count_in: count(line, Direction::In),

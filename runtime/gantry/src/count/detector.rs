@@ -74,5 +74,7 @@ fn load(
     _: u32,
 ) -> Result<Box<dyn Detector>, String> {
     let path = path.display();
-    Err(format!("{path}: this gantry was built without the feature `onnx` and runs no models: use --detector motion"))
+    Err(format!(
+        "{path}: this gantry was built without the feature `onnx` and runs no models: use --detector motion"
+    ))
 }

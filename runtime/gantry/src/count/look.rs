@@ -12,6 +12,16 @@ use std::time::{Duration, Instant};
 /// `demo:` has no end of its own, in seconds.
 const DEMO_S: f64 = 60.0;
 
+/// What the gateway looks at in a second, where nothing else is said: what is tuned here is what runs there.
+const FPS: f64 = 10.0;
+
+/// Every picture, every second, every third, …, so that there are about ten a second or a few more. Choosing ten of twelve
+/// would make people jump. More are not better: from one to the next nobody moves, and what flickers gets more chances to
+/// be taken for somebody.
+fn usual(rate: Option<f64>) -> f64 {
+    rate.filter(|rate| *rate > 0.0).map_or(FPS, |rate| rate / (rate / FPS + 0.1).floor().max(1.0))
+}
+
 /// What was counted.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
@@ -65,12 +75,14 @@ impl Eye {
         let wanted = Wanted {
             // As it is: detectors make pictures smaller themselves, and better than a scaler that only takes neighbours.
             format: FilmFormat::I420 { longest: None },
-            fps: Some(plan.fps),
+            fps: plan.fps,
             realtime: given.speed == Speed::Real,
             until_s,
         };
-        let film = Film::open(&given.film, wanted).map_err(|e| Failure::Film(e.into()))?;
-        let annotated = given.annotate.as_deref().map(|path| Annotated::new(path, &given.film, plan.fps));
+        let mut film = Film::open(&given.film, wanted).map_err(|e| Failure::Film(e.into()))?;
+        let fps = plan.fps.unwrap_or_else(|| usual(film.rate()));
+        film.set_fps(Some(fps));
+        let annotated = given.annotate.as_deref().map(|path| Annotated::new(path, &given.film, fps));
         let annotated = annotated.transpose().map_err(Failure::Setup)?;
         interrupt::stops(film.stopper());
         let most = plan.zones.iter().map(|zone| (zone.name().to_owned(), 0)).collect();
@@ -145,5 +157,22 @@ impl Eye {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usual;
+
+    #[test]
+    fn pictures_are_chosen_evenly() {
+        for (rate, chosen) in
+            [(10.0, 10.0), (12.0, 12.0), (15.0, 15.0), (20.0, 10.0), (25.0, 12.5), (30.0, 10.0)]
+        {
+            assert!((usual(Some(rate)) - chosen).abs() < 1e-9, "{rate}");
+        }
+        assert!((usual(Some(29.83)) - 29.83 / 3.0).abs() < 1e-9);
+        assert!((usual(Some(5.0)) - 5.0).abs() < 1e-9);
+        assert!((usual(None) - 10.0).abs() < 1e-9);
     }
 }

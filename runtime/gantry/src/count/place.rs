@@ -50,8 +50,13 @@ fn split(text: &str) -> Result<(Option<String>, Vec<f32>), String> {
         None => (None, text),
     };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_plain)) {
-        return Err(format!("names are made of letters, digits, `-`, `_` and `.`, at most {MAX_NAME}: rename it"));
+    if name
+        .as_ref()
+        .is_some_and(|name| name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_plain))
+    {
+        return Err(format!(
+            "names are made of letters, digits, `-`, `_` and `.`, at most {MAX_NAME}: rename it"
+        ));
     }
     let number = |part: &str| {
         let parsed = part.trim().parse::<f32>().ok().filter(|n| n.is_finite());
@@ -108,7 +113,10 @@ mod tests {
     #[test]
     fn lines_and_zones_have_names_if_one_is_given() {
         let door = line("door=0.8,0,0.8,1").expect("a line");
-        assert_eq!((door.name.as_deref(), door.line.from, door.line.to), (Some("door"), [0.8, 0.0], [0.8, 1.0]));
+        assert_eq!(
+            (door.name.as_deref(), door.line.from, door.line.to),
+            (Some("door"), [0.8, 0.0], [0.8, 1.0])
+        );
         assert_eq!(line("0, 0.5, 1, 0.5").expect("a line").name, None);
         assert_eq!(zone("hall=0,0,1,0,1,1,0,1").expect("a zone").zone.corners.len(), 4);
     }

@@ -8,19 +8,13 @@ use gantry_core::config::{Analysis, Detector, FaceModel, Line};
 use gantry_vision::{Counter, Picker, TrackerSettings};
 use std::path::Path;
 
-/// Pictures a second. In street footage of 25 or 30 a second neighbouring pictures hardly differ, and at 10 who runs or
-/// is hidden for a moment is lost more easily; 15 is what a small machine can do with a model in real time.
-const FPS: f64 = 15.0;
-/// Where nothing else is said and nobody is expected anyway.
-const MIDDLE: [(&str, [f32; 2], [f32; 2]); 2] =
-    [("x50", [0.5, 0.0], [0.5, 1.0]), ("y50", [0.0, 0.5], [1.0, 0.5])];
-
 /// What is counted.
 pub(super) struct Plan {
     pub(super) config: Analysis,
     pub(super) lines: Vec<gantry_vision::Line>,
     pub(super) zones: Vec<gantry_vision::Zone>,
-    pub(super) fps: f64,
+    /// Pictures a second, where that is said.
+    pub(super) fps: Option<f64>,
     pub(super) expected: Option<Expected>,
     pub(super) picker: Option<Picker>,
 }
@@ -51,9 +45,9 @@ pub(super) fn section(sources: &Sources, camera: &str) -> Result<Analysis, Vec<S
 impl Plan {
     pub(super) fn new(given: &Recording, mut config: Analysis) -> Result<Self, String> {
         read_flags(given, &mut config)?;
-        let truth = given.expect.as_deref().map(|file| Truth::read(file, Path::new(&given.film))).transpose()?;
-        let mut lines: Vec<(String, Line)> =
-            std::mem::take(&mut config.lines).into_iter().collect();
+        let truth =
+            given.expect.as_deref().map(|file| Truth::read(file, Path::new(&given.film))).transpose()?;
+        let mut lines: Vec<(String, Line)> = std::mem::take(&mut config.lines).into_iter().collect();
         if !given.lines.is_empty() {
             let names = names(given.lines.iter().map(|line| line.name.as_deref()), "line")?;
             lines = names.into_iter().zip(given.lines.iter().map(|line| line.line.clone())).collect();
@@ -66,14 +60,8 @@ impl Plan {
             let names = names(given.zones.iter().map(|zone| zone.name.as_deref()), "zone")?;
             zones = names.into_iter().zip(given.zones.iter().map(|zone| zone.zone.clone())).collect();
         }
-        if lines.is_empty() && zones.is_empty() {
-            match &truth {
-                Some(truth) if truth.expects_nobody() => {
-                    lines = MIDDLE.map(|(name, from, to)| (name.to_owned(), line(from, to))).into();
-                }
-                _ if config.faces.is_some() => {}
-                _ => return Err("there is nothing to count: give --line x1,y1,x2,y2, --zone or --camera NAME".into()),
-            }
+        if lines.is_empty() && zones.is_empty() && config.faces.is_none() {
+            return Err("there is nothing to count: give --line x1,y1,x2,y2, --zone or --camera NAME".into());
         }
         if let Some(anchor) = given.anchor {
             lines.iter_mut().for_each(|(_, line)| line.anchor = anchor.into());
@@ -81,11 +69,7 @@ impl Plan {
         }
         let expected = truth.map(|truth| truth.expected(&lines)).transpose()?;
         let picker = config.faces.as_ref().map(|faces| detector::faces(faces, config.threads)).transpose()?;
-        let fps = match (given.fps, &given.camera) {
-            (Some(fps), _) => fps,
-            (None, Some(_)) => f64::from(config.fps),
-            (None, None) => FPS,
-        };
+        let fps = given.fps.or_else(|| given.camera.as_ref().map(|_| f64::from(config.fps)));
         let plan = Self {
             lines: lines.iter().map(|(name, line)| vision_line(name, line)).collect::<Result<_, _>>()?,
             zones: zones.iter().map(|(name, zone)| vision_zone(name, zone)).collect::<Result<_, _>>()?,
@@ -131,8 +115,4 @@ fn read_flags(given: &Recording, config: &mut Analysis) -> Result<(), String> {
         config.faces = base.map(|face| FaceModel { model: model.clone(), ..face });
     }
     Ok(())
-}
-
-fn line(from: [f32; 2], to: [f32; 2]) -> Line {
-    Line { from, to, anchor: gantry_core::config::Anchor::default(), band: None }
 }

@@ -72,9 +72,12 @@ impl Report {
     pub(super) fn event(&mut self, event: &Event) {
         let width = self.width;
         let text = match event {
-            Event::Crossing(c) if self.json => {
-                to_json(&Crossed { t_s: rounded(c.t_s), line: &c.line, direction: c.direction, track: c.track })
-            }
+            Event::Crossing(c) if self.json => to_json(&Crossed {
+                t_s: rounded(c.t_s),
+                line: &c.line,
+                direction: c.direction,
+                track: c.track,
+            }),
             Event::Occupancy { t_s, zone, people } if self.json => {
                 to_json(&Occupied { t_s: rounded(*t_s), zone, people: *people })
             }
@@ -152,7 +155,9 @@ impl Report {
         }
         let Some(expected) = crossings else {
             if faces.is_none() || outcome.faces.is_none() {
-                eprintln!("gantry: the truth says nothing of what was counted: give --faces MODEL, or another truth");
+                eprintln!(
+                    "gantry: the truth says nothing of what was counted: give --faces MODEL, or another truth"
+                );
                 return false;
             }
             return is_good;

@@ -86,11 +86,13 @@ impl Truth {
     /// Reads a file; of many recordings, the one that has the film's file name.
     pub(super) fn read(file: &Path, film: &Path) -> Result<Self, String> {
         let shown = file.display();
-        let size = std::fs::metadata(file).map_err(|e| format!("--expect {shown}: {e}: correct its path"))?.len();
+        let size =
+            std::fs::metadata(file).map_err(|e| format!("--expect {shown}: {e}: correct its path"))?.len();
         if size > LARGEST {
             return Err(format!("--expect {shown} has more than {} MiB: cut it", LARGEST >> 20));
         }
-        let text = std::fs::read_to_string(file).map_err(|e| format!("--expect {shown}: {e}: give a text file"))?;
+        let text =
+            std::fs::read_to_string(file).map_err(|e| format!("--expect {shown}: {e}: give a text file"))?;
         let name = film.file_name().unwrap_or(film.as_os_str()).to_string_lossy();
         Self::parse(&text, &name).map_err(|reason| format!("--expect {shown}: {reason}"))
     }
@@ -114,14 +116,6 @@ impl Truth {
             Line { from: line.from, to: line.to, anchor, band: None }
         };
         entry.lines.iter().map(|(name, given)| (name.clone(), line(given))).collect()
-    }
-
-    /// Whether nobody should cross any line, wherever it is.
-    pub(super) fn expects_nobody(&self) -> bool {
-        match self {
-            Self::Printed(events) => events.is_empty(),
-            Self::Entry(entry) => entry.lines.is_empty() && entry.people == Some(0),
-        }
     }
 
     /// What should be counted on these lines.
@@ -274,8 +268,6 @@ mod tests {
 
     #[test]
     fn where_there_is_nobody_nothing_is_expected_anywhere() {
-        let bottles = Truth::parse(MANY, "bottles.mp4").expect("good");
-        assert!(bottles.expects_nobody());
         let expected = |film| expected(MANY, film, Some(&["0.1,0,0.1,1"])).expect("good");
         assert_eq!(expected("bottles.mp4"), Expected { crossings: Some(vec![]), faces: None });
         assert_eq!(expected("three.mp4"), Expected { crossings: None, faces: Some(3) });
@@ -290,10 +282,16 @@ mod tests {
         let single = text.lines().next().expect("a line");
         assert_eq!(told(of(single).expect("good")), ["6.9 line In"]);
         assert_eq!(told(of("").expect("good")), Vec::<String>::new());
-        assert!(of(&text.replace("\"line\":\"line\"", "\"line\":\"door\"")).expect_err("unknown").contains("--line door="));
+        assert!(
+            of(&text.replace("\"line\":\"line\"", "\"line\":\"door\""))
+                .expect_err("unknown")
+                .contains("--line door=")
+        );
         assert!(of("nonsense").expect_err("no JSON").contains("line 1"));
         assert!(of("[1]").expect_err("no object").contains("line 1"));
-        assert!(of("{\"t_s\":1,\"line\":\"line\",\"direction\":\"up\"}").expect_err("no way").contains("line 1"));
+        assert!(
+            of("{\"t_s\":1,\"line\":\"line\",\"direction\":\"up\"}").expect_err("no way").contains("line 1")
+        );
     }
 
     #[test]
@@ -301,6 +299,8 @@ mod tests {
         let error = Truth::parse(MANY, "other.mp4").expect_err("no entry");
         assert!(error.contains("no entry `other.mp4`") && error.contains("`gate.mp4`"), "{error}");
         let wrong = MANY.replace("bottom_to_top", "upwards");
-        assert!(Truth::parse(&wrong, "gate.mp4").expect_err("wrong").contains("the entry `gate.mp4` is wrong"));
+        assert!(
+            Truth::parse(&wrong, "gate.mp4").expect_err("wrong").contains("the entry `gate.mp4` is wrong")
+        );
     }
 }

@@ -69,7 +69,9 @@ fn set_state(parts: &Parts, rule: &str, key: String, value: Value) {
     let (rule, shown) = (rule.to_owned(), key.clone());
     let done = move |answer: Result<Answer, String>| {
         let why = match answer {
-            Ok(answer) => answer.rejected.first().map(|r| r.message.clone().unwrap_or_else(|| r.error.to_owned())),
+            Ok(answer) => {
+                answer.rejected.first().map(|r| r.message.clone().unwrap_or_else(|| r.error.to_owned()))
+            }
             Err(message) => Some(message),
         };
         if let Some(why) = why {

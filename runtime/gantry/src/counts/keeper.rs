@@ -7,6 +7,7 @@ use gantry_core::config::Config;
 use gantry_counting::{Checkpoint, Ledger, Settings};
 use gantry_store::{Direction, Query, StoreError, Uuid};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The collection of crossings and corrections.
@@ -22,6 +23,7 @@ struct Kept {
     /// The last record of each collection that is in the ledger.
     counts_through: Option<Uuid>,
     faces_through: Option<Uuid>,
+    owners: BTreeMap<String, String>,
 }
 
 /// The file, and how far it goes.
@@ -29,6 +31,8 @@ pub(super) struct Keeper {
     file: StateFile<Kept>,
     counts_through: Option<Uuid>,
     faces_through: Option<Uuid>,
+    /// Which rule began the events that run, by the event.
+    pub(super) owners: BTreeMap<String, String>,
     saved: Instant,
     dirty: bool,
     failed: bool,
@@ -36,26 +40,46 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// The file, and the ledger as it was at the last moment that was kept.
-    pub(super) fn open(config: &Config, settings: Settings, records: &Records, now_ms: i64) -> (Self, Ledger) {
+    pub(super) fn open(
+        config: &Config,
+        settings: Settings,
+        records: &Records,
+        now_ms: i64,
+    ) -> (Self, Ledger) {
         let instead = "the counts of the day are made from its records";
         let (file, kept) = StateFile::<Kept>::open(&config.state_dir, "counts", instead);
         let known = kept.is_some();
-        let (mut ledger, counts_through, faces_through) = match kept {
-            Some(Kept { ledger, counts_through, faces_through }) => {
-                (Ledger::restore(settings, ledger), counts_through, faces_through)
-            }
-            None => (Ledger::new(settings, now_ms), None, None),
+        let mut keeper = Self {
+            file,
+            counts_through: None,
+            faces_through: None,
+            owners: BTreeMap::new(),
+            saved: Instant::now(),
+            dirty: false,
+            failed: false,
         };
-        let mut keeper =
-            Self { file, counts_through, faces_through, saved: Instant::now(), dirty: false, failed: false };
+        let mut ledger = match kept {
+            Some(kept) => {
+                (keeper.counts_through, keeper.faces_through) = (kept.counts_through, kept.faces_through);
+                keeper.owners = kept.owners;
+                Ledger::restore(settings, kept.ledger)
+            }
+            None => Ledger::new(settings, now_ms),
+        };
         let since = (!known).then(|| ledger.since_ms());
-        let mut replay = |through: &mut Option<Uuid>, collection| {
-            match Self::replay(through, collection, &mut ledger, records, since) {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, collection, "counted again what was recorded last"),
-                Err(error) => {
-                    tracing::error!("the records of the day cannot be read, and its counts may be too low: {error}");
-                }
+        let mut replay = |through: &mut Option<Uuid>, collection| match Self::replay(
+            through,
+            collection,
+            &mut ledger,
+            records,
+            since,
+        ) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, collection, "counted again what was recorded last"),
+            Err(error) => {
+                tracing::error!(
+                    "the records of the day cannot be read, and its counts may be too low: {error}"
+                );
             }
         };
         replay(&mut keeper.counts_through, COLLECTION);
@@ -129,6 +153,7 @@ impl Keeper {
             ledger: ledger.checkpoint(),
             counts_through: self.counts_through,
             faces_through: self.faces_through,
+            owners: self.owners.clone(),
         };
         match self.file.save(&kept) {
             Ok(()) => (self.dirty, self.failed) = (false, false),

@@ -51,7 +51,8 @@ pub(crate) fn offer(runtime: &Runtime, post: &Post, records: &Arc<Records>, door
             Some(value) => value.as_i64().filter(|n| n.unsigned_abs() <= 1_000_000),
         };
         let (Some(count_in), Some(count_out)) = (number("count_in"), number("count_out")) else {
-            let message = "counts.correct: `count_in` and `count_out` are whole numbers to add, at most a million";
+            let message =
+                "counts.correct: `count_in` and `count_out` are whole numbers to add, at most a million";
             return reply(Err(ServiceError(message.to_owned())));
         };
         let record = CorrectionRecord {
@@ -82,18 +83,14 @@ pub(crate) fn offer(runtime: &Runtime, post: &Post, records: &Arc<Records>, door
 fn past(records: &Records, request: &Value, now: &Value) -> Result<Value, String> {
     let time = |key: &str| match request.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => {
-            value.as_i64().map(Some).ok_or_else(|| format!("counts.history: `{key}` is Unix time in milliseconds"))
-        }
+        Some(value) => value
+            .as_i64()
+            .map(Some)
+            .ok_or_else(|| format!("counts.history: `{key}` is Unix time in milliseconds")),
     };
     let (from, until) = (time("from_ms")?, time("to_ms")?);
-    let query = Query {
-        from,
-        until,
-        direction: Direction::Newest,
-        limit: MOST_HOURS,
-        ..Query::collection("hours")
-    };
+    let query =
+        Query { from, until, direction: Direction::Newest, limit: MOST_HOURS, ..Query::collection("hours") };
     let found = records.store().read().query(&query).map_err(|error| error.to_string())?;
     // An hour may be told again, and the last word counts.
     let kept = found.iter().rev().filter_map(|record| serde_json::from_str::<Value>(&record.json).ok());

@@ -1,6 +1,8 @@
 //! The thread `counts`.
 
-use super::effects::{Turn, carry_out};
+mod events;
+
+use self::events::{Asked, Question};
 use super::keeper::{COLLECTION, Keeper};
 use super::{FaceRecorded, Order, Parts, Reply};
 use crate::clock::unix_ms;
@@ -8,10 +10,9 @@ use crate::faces::{self, Face};
 use bytes::Bytes;
 use gantry_analysis::{Direction, Seen};
 use gantry_core::config::Config;
-use gantry_counting::{BeginError, CorrectionRecord, CrossingRecord, LineCount, Ledger, Places, Settings, Turn as Ended};
-use gantry_script::Done;
+use gantry_counting::{CorrectionRecord, CrossingRecord, Ledger, LineCount, Places, Settings, Turn as Ended};
 use gantry_store::{Draft, Uuid};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,8 +47,9 @@ pub(super) struct Worker {
     name: Arc<str>,
     waiting: VecDeque<Waiting>,
     tickets: u64,
-    /// A tick that rules have not answered yet.
-    ticking: bool,
+    /// What rules are to be asked, and what they were asked last and have not answered.
+    questions: VecDeque<Question>,
+    asked: Option<Asked>,
     settings: Settings,
 }
 
@@ -93,7 +95,8 @@ impl Worker {
             name: "counts".into(),
             waiting: VecDeque::new(),
             tickets: 0,
-            ticking: false,
+            questions: VecDeque::new(),
+            asked: None,
             settings,
         };
         worker.advance();
@@ -145,11 +148,7 @@ impl Worker {
             Order::Seen(seen) => self.see(seen),
             Order::Recorded(ticket, record) => self.recorded(ticket, record),
             Order::Face(face) => self.face(face),
-            Order::Ruled(crossing, done) => self.ruled(crossing, done),
-            Order::Ticked(done) => {
-                self.ticking = false;
-                self.ruled(None, done);
-            }
+            Order::Ruled(done) => self.ruled(done),
             Order::Correct(record, reply) => self.correct(record, reply),
             Order::Read(reply) => reply(Ok(json!(self.ledger.snapshot()))),
             Order::Hours(reply) => reply(Ok(json!(self.ledger.hours()))),
@@ -172,20 +171,36 @@ impl Worker {
     fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Crossing { camera, line, direction, track, unix_ms } => {
-                let record = CrossingRecord { camera, line, direction: direction_of(direction), track, time_ms: unix_ms };
+                let record = CrossingRecord {
+                    camera,
+                    line,
+                    direction: direction_of(direction),
+                    track,
+                    time_ms: unix_ms,
+                };
                 self.append(Entry::Crossing(record));
             }
             Seen::Occupancy { camera, zone, people, unix_ms } => {
-                self.ledger.occupancy(&camera, &zone, people);
+                // The last word of a zone that is gone.
+                if !self.ledger.occupancy(&camera, &zone, people) {
+                    return;
+                }
                 self.tell_state();
                 let message = json!({ "camera": camera, "zone": zone, "people": people, "time_ms": unix_ms });
                 self.publish(&format!("counts/{camera}/occupancy"), &message);
                 let more = json!({ "kind": "occupancy", "camera": camera, "zone": zone, "people": people });
-                self.ask_rules(unix_ms, more, None);
+                let next = self.ledger.next_crossing();
+                self.ask_rules("on_count", unix_ms, more, next);
             }
             Seen::Face { camera, track, unix_ms, jpeg, width, height, score } => {
-                let face =
-                    Face { face_id: self.ledger.take_face_id(), camera, track, time_ms: unix_ms, width, height };
+                let face = Face {
+                    face_id: self.ledger.take_face_id(),
+                    camera,
+                    track,
+                    time_ms: unix_ms,
+                    width,
+                    height,
+                };
                 let mut json = json!(face);
                 json["type"] = json!("face");
                 json["score"] = json!(score);
@@ -243,8 +258,11 @@ impl Worker {
         self.advance();
         let LineCount { number, count_in, count_out, .. } = self.ledger.crossing(record);
         let CrossingRecord { camera, line, direction, track, time_ms } = record;
-        let labels =
-            [("camera", camera.clone()), ("line", line.clone()), ("direction", name_of(*direction).to_owned())];
+        let labels = [
+            ("camera", camera.clone()),
+            ("line", line.clone()),
+            ("direction", name_of(*direction).to_owned()),
+        ];
         metrics::counter!("gantry_crossings_total", &labels).increment(1);
         self.tell_state();
         let message = json!({
@@ -252,9 +270,8 @@ impl Worker {
             "count_in": count_in, "count_out": count_out,
         });
         self.publish(&format!("counts/{camera}/crossing"), &message);
-        let more =
-            json!({ "kind": "crossing", "camera": camera, "line": line, "direction": direction, "track": track });
-        self.ask_rules(*time_ms, more, Some(number));
+        let more = json!({ "kind": "crossing", "camera": camera, "line": line, "direction": direction, "track": track });
+        self.ask_rules("on_count", *time_ms, more, number);
     }
 
     fn correct(&mut self, record: CorrectionRecord, reply: Reply) {
@@ -295,13 +312,11 @@ impl Worker {
         self.advance();
         self.tell_state();
         self.keeper.save_sometimes(&self.ledger);
+        self.end_orphans();
         // Rules that are slower than a second hear of the next one.
-        if !self.ticking {
-            self.ticking = true;
-            let event = Value::Object(self.ledger.rule_event(now()));
-            self.parts.tape.pass("on_tick", &event);
-            let orders = self.orders.clone();
-            self.parts.scripts.event("on_tick", event, move |done| _ = orders.send(Order::Ticked(done)));
+        if !self.questions.iter().any(|question| question.hook == "on_tick") {
+            let next = self.ledger.next_crossing();
+            self.ask_rules("on_tick", now(), json!({}), next);
         }
     }
 
@@ -342,59 +357,6 @@ impl Worker {
             ..Draft::default()
         };
         self.parts.records.append(draft, |_| {});
-    }
-
-    fn ask_rules(&mut self, time_ms: i64, more: Value, crossing: Option<u64>) {
-        let mut event = self.ledger.rule_event(time_ms);
-        if let Value::Object(more) = more {
-            event.extend(more);
-        }
-        let event = Value::Object(event);
-        self.parts.tape.pass("on_count", &event);
-        let orders = self.orders.clone();
-        let done = move |done| _ = orders.send(Order::Ruled(crossing, done));
-        self.parts.scripts.event("on_count", event, done);
-    }
-
-    fn ruled(&mut self, crossing: Option<u64>, done: Done) {
-        for (rule, outcome) in done {
-            for turn in carry_out(&self.parts, &rule, outcome) {
-                match turn {
-                    Turn::Begin(name, data) => self.begin(&rule, &name, data, crossing),
-                    Turn::End(name, data) => self.finish(&rule, &name, data),
-                }
-            }
-        }
-    }
-
-    fn begin(&mut self, rule: &str, name: &str, data: Value, crossing: Option<u64>) {
-        let started = match self.ledger.begin_event(name, object(data), now(), crossing) {
-            Ok(started) => started,
-            // Rules may say so as often as they like.
-            Err(BeginError::Running { .. }) => return,
-            Err(error) => return tracing::warn!(rule, event = name, "the event does not begin: {error}"),
-        };
-        // No record tells of it in time, so it is kept before anybody hears of it.
-        self.keeper.save(&self.ledger);
-        tracing::info!(rule, event = name, "an event begins");
-        self.tell_state();
-        self.tell_event(name, "event-started", &started.message());
-    }
-
-    fn finish(&mut self, rule: &str, name: &str, data: Value) {
-        let Some(mut ended) = self.ledger.end_event(name, now()) else { return };
-        merge(&mut ended.data, data);
-        self.keeper.save(&self.ledger);
-        tracing::info!(rule, event = name, count_in = ended.count_in, "an event ends");
-        self.tell_state();
-        self.tell_event(name, "event-ended", &ended.message());
-    }
-
-    fn tell_event(&self, name: &str, kind: &str, message: &Value) {
-        let mut record = json!({ "type": kind });
-        merge(&mut record, message.clone());
-        self.parts.records.note("events", record);
-        self.publish(&format!("events/{name}"), message);
     }
 
     fn publish(&self, topic: &str, message: &Value) {
@@ -441,9 +403,4 @@ fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
         into.extend(from);
     }
-}
-
-/// What a rule told beside an event; without anything an empty object.
-fn object(data: Value) -> Value {
-    if data.is_object() { data } else { Value::Object(Map::new()) }
 }

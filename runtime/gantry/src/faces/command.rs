@@ -59,7 +59,10 @@ pub(crate) fn command(sources: &Sources, command: &Command) -> anyhow::Result<Ex
 fn reader(state_dir: &Path) -> anyhow::Result<Reader> {
     let folder = records::folder(state_dir);
     if !folder.exists() {
-        bail!("there are no records in {}: name the gateway's state_dir, by --config or GANTRY_STATE_DIR", folder.display());
+        bail!(
+            "there are no records in {}: name the gateway's state_dir, by --config or GANTRY_STATE_DIR",
+            folder.display()
+        );
     }
     Ok(Reader::open(&folder)?)
 }

@@ -37,7 +37,8 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn start(records: Arc<Records>) -> std::io::Result<Self> {
         let (questions, asked) = sync_channel(WAITING);
-        let thread = std::thread::Builder::new().name("faces".into()).spawn(move || work(&records, &asked))?;
+        let thread =
+            std::thread::Builder::new().name("faces".into()).spawn(move || work(&records, &asked))?;
         Ok(Self { questions: Mutex::new(Some(questions)), thread: Mutex::new(Some(thread)) })
     }
 
@@ -46,7 +47,8 @@ impl Desk {
         let questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sent = match &questions {
             Some(questions) => questions.try_send((question, reply)).map_err(|error| match error {
-                std::sync::mpsc::TrySendError::Full(back) | std::sync::mpsc::TrySendError::Disconnected(back) => back,
+                std::sync::mpsc::TrySendError::Full(back)
+                | std::sync::mpsc::TrySendError::Disconnected(back) => back,
             }),
             None => Err((question, reply)),
         };

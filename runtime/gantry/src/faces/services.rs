@@ -99,8 +99,10 @@ pub(crate) fn offer(
         if !who.may(Role::Operator) {
             return reply(Err(ServiceError("faces.delete: it takes an operator: log in as one".to_owned())));
         }
-        let ids = match (request.get("all"), request.get("face_ids").map(|ids| serde_json::from_value(ids.clone())))
-        {
+        let ids = match (
+            request.get("all"),
+            request.get("face_ids").map(|ids| serde_json::from_value(ids.clone())),
+        ) {
             (Some(Value::Bool(true)), None) => None,
             (None, Some(Ok::<Vec<u64>, _>(ids))) if ids.len() <= MOST_IDS => Some(ids),
             _ => {
@@ -110,8 +112,7 @@ pub(crate) fn offer(
                 return reply(Err(ServiceError(message)));
             }
         };
-        let mut said =
-            json!({ "type": "faces-deleted", "face_ids": ids, "user": who.user, "via": &*who.via, "address": who.address });
+        let mut said = json!({ "type": "faces-deleted", "face_ids": ids, "user": who.user, "via": &*who.via, "address": who.address });
         let records = records.clone();
         let done = move |answer: Result<Value, String>| {
             if let Ok(answer) = &answer {

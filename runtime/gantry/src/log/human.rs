@@ -1,6 +1,6 @@
 //! The fields of a line that people read.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::fmt::FormatFields;

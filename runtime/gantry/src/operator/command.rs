@@ -83,13 +83,17 @@ pub(crate) fn record_command(sources: &Sources, record: &Recording) -> anyhow::R
         match lines.read_line(&mut line) {
             Ok(0) => break,
             // What came of the line so far stays, and the time is over.
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+            {
                 break;
             }
             Err(error) => return Err(error).context("the gateway cannot be heard any more"),
             Ok(_) => {}
         }
-        if let Some(error) = serde_json::from_str::<Value>(&line).ok().and_then(|v| v["error"].as_str().map(str::to_owned)) {
+        if let Some(error) =
+            serde_json::from_str::<Value>(&line).ok().and_then(|v| v["error"].as_str().map(str::to_owned))
+        {
             out.flush()?;
             bail!("{error}");
         }

@@ -2,12 +2,12 @@
 
 use crate::statefile::StateFile;
 use gantry_control::Kept;
+use gantry_script::Scripts;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
-use gantry_script::Scripts;
 
 /// How long the script thread may take to tell what rules remember, at the very end.
 const LAST_WORD: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use gantry_control::{Control, Conversion, Converter, Direction, Item, Key, Mappi
 use gantry_core::health::{Health, Level};
 use gantry_script::{Changed, ErrorKind, Right, ScriptError, Scripts, Settings};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -15,6 +15,8 @@ pub(crate) struct Mappings {
     /// The newest of each name, and the one before: control goes on with that until it has taken over the newest.
     loaded: Mutex<BTreeMap<String, Vec<Arc<gantry_script::Mapping>>>>,
     health: OnceLock<Arc<Health>>,
+    /// The rules in force.
+    rules: Mutex<BTreeSet<String>>,
 }
 
 impl Mappings {
@@ -58,13 +60,19 @@ impl Mappings {
                 }
                 control.map(table);
             }
-            Changed::Rule(name) => tracing::info!(rule = name, "the rule is in force"),
+            Changed::Rule(name) => {
+                tracing::info!(rule = name, "the rule is in force");
+                self.rules().insert(name);
+            }
             Changed::Removed(name) => {
                 tracing::info!(script = name, "the script is gone");
                 health.forget(&format!("script/{name}"));
                 if let Some(mapping) = name.strip_prefix("mappings/") {
                     self.loaded().remove(mapping);
                     control.unmap(mapping);
+                }
+                if let Some(rule) = name.strip_prefix("rules/") {
+                    self.rules().remove(rule);
                 }
             }
             Changed::Problem(name, errors) => {
@@ -77,6 +85,15 @@ impl Mappings {
             }
             Changed::Recovered(name) => health.forget(&format!("script/{name}")),
         }
+    }
+
+    /// Whether a rule of that name is in force.
+    pub(crate) fn has_rule(&self, name: &str) -> bool {
+        self.rules().contains(name)
+    }
+
+    fn rules(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells of a function that failed, once for each way in which it does: clients can make it fail as often as they like.

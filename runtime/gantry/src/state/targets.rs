@@ -135,7 +135,9 @@ impl Acts for Outside {
         let camera = camera.map(str::to_owned).or_else(|| self.configured().keys().next().cloned());
         match camera {
             Some(camera) => self.snapshot(&camera, Box::new(|| {})),
-            None => tracing::warn!("a rule wants a snapshot, and there is no camera: add one to the configuration"),
+            None => tracing::warn!(
+                "a rule wants a snapshot, and there is no camera: add one to the configuration"
+            ),
         }
     }
 }

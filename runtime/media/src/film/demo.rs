@@ -15,6 +15,7 @@ const LARGEST: u32 = 8192;
 pub(super) struct Drawn {
     scene: Scene,
     layout: Layout,
+    fps: u32,
     is_grey: bool,
     number: u64,
     begun: Option<Instant>,
@@ -37,7 +38,11 @@ impl Drawn {
         }
         let scene = Scene::new(width, height, camera.fps, seed, people);
         let layout = Layout::new(width as usize, height as usize);
-        Ok(Self { scene, layout, is_grey, number: 0, begun: None, realtime: wanted.realtime })
+        Ok(Self { scene, layout, fps: camera.fps, is_grey, number: 0, begun: None, realtime: wanted.realtime })
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        f64::from(self.fps)
     }
 
     /// The next picture's time and number; `None` when the film has been stopped.

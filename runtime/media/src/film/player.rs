@@ -87,6 +87,11 @@ impl Player {
         Some(duration.nseconds() as f64 / 1e9).filter(|s| *s > 0.0)
     }
 
+    /// Before the first picture was taken.
+    pub(super) fn rate(&self) -> Option<f64> {
+        rate(self.first.as_ref()?)
+    }
+
     /// The next picture, or `None` at the end.
     pub(super) fn next(&mut self, stop: &FilmStop) -> Result<Option<Shot>, MediaError> {
         let sample = match self.first.take() {
@@ -97,13 +102,9 @@ impl Player {
             let pts = sample.buffer().and_then(gst::BufferRef::pts);
             let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
             let running = pts.and_then(|pts| segment.and_then(|s| s.to_running_time(pts)).or(Some(pts)));
-            let rate = sample.caps().and_then(|caps| {
-                caps.structure(0)?.get::<gst::Fraction>("framerate").ok().filter(|f| f.numer() > 0)
-            });
             Shot {
                 pts_ns: running.and_then(|time| i64::try_from(time.nseconds()).ok()),
-                nominal_ns: rate
-                    .map(|rate| i64::from(rate.denom()) * 1_000_000_000 / i64::from(rate.numer())),
+                nominal_ns: rate(&sample).map(|fps| (1e9 / fps) as i64),
                 sample,
             }
         }))
@@ -259,6 +260,12 @@ impl Drop for Player {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// Pictures in a second, as the stream says.
+fn rate(sample: &gst::Sample) -> Option<f64> {
+    let rate = sample.caps()?.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    (rate.numer() > 0 && rate.denom() > 0).then(|| f64::from(rate.numer()) / f64::from(rate.denom()))
 }
 
 fn is_readable(path: &Path) -> Result<(), String> {

@@ -13,7 +13,8 @@ pub(super) enum Head {
 /// A picture to draw on.
 pub(super) struct Picture {
     pixels: Vec<u8>,
-    colour: Vec<u8>,
+    /// Where in the picture a pixel is, in steps of four pixels, so that parts know where they come from.
+    colours: [Vec<u8>; 2],
     width: usize,
     height: usize,
 }
@@ -21,8 +22,11 @@ pub(super) struct Picture {
 impl Picture {
     pub(super) fn new(width: usize, height: usize) -> Self {
         let pixels = (0..width * height).map(|n| 150 + ((n % width) / 7 % 3 * 3) as u8).collect();
-        let colour = vec![120; width.div_ceil(2) * height.div_ceil(2)];
-        Self { pixels, colour, width, height }
+        let half = width.div_ceil(2);
+        let places = || (0..half * height.div_ceil(2)).map(|n| (n % half, n / half));
+        let colours =
+            [places().map(|(x, _)| (x / 2) as u8).collect(), places().map(|(_, y)| (y / 2) as u8).collect()];
+        Self { pixels, colours, width, height }
     }
 
     /// A head of so many pixels in height around (x, y), which are parts of the picture, and the box of its face.
@@ -56,9 +60,15 @@ impl Picture {
         }
     }
 
+    /// Where a part of such a picture begins, to four pixels; pictures are up to 1024 pixels wide.
+    pub(super) fn origin(part: &Frame<'_>) -> (usize, usize) {
+        let [_, x, y] = part.yuv(0, 0);
+        (usize::from(x) * 4, usize::from(y) * 4)
+    }
+
     pub(super) fn frame(&self) -> Frame<'_> {
         let half = self.width.div_ceil(2);
-        let planes = [&self.pixels[..], &self.colour, &self.colour];
+        let planes = [&self.pixels[..], &self.colours[0], &self.colours[1]];
         Frame::i420(planes, self.width, self.height, [self.width, half]).unwrap()
     }
 }
@@ -84,6 +94,12 @@ fn tone(head: Head, u: f32, v: f32) -> u8 {
             () if u < 0.85 => 180,
             () => 150,
         },
-        Head::Back => if v < 0.7 { 50 } else { 180 },
+        Head::Back => {
+            if v < 0.7 {
+                50
+            } else {
+                180
+            }
+        }
     }
 }

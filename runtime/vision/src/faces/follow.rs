@@ -50,7 +50,9 @@ pub(super) struct Face {
     pub(super) seen: f64,
     /// When it was last looked for.
     pub(super) looked: f64,
+    /// How often it was seen frontally; what looks away counts against it.
     frontal: u32,
+    is_believed: bool,
     /// Faces that were seen at the same time as this one: other people's.
     apart: Vec<u64>,
     /// The best picture until now.
@@ -126,10 +128,15 @@ impl Face {
         t: f64,
         picture: impl FnOnce() -> Option<OwnedI420>,
     ) {
-        if self.is_given || found.score < settings.least_score || quality.frontal < FRONTAL {
+        if self.is_given || found.score < settings.least_score {
+            return;
+        }
+        if quality.frontal < FRONTAL {
+            self.frontal = self.frontal.saturating_sub(1);
             return;
         }
         self.frontal += 1;
+        self.is_believed |= self.frontal >= SEEN_OFTEN;
         let best = self.shot.as_ref().map_or(0.0, |shot| shot.score * (1.0 + BETTER));
         if quality.pixels < settings.least_pixels as f32 || quality.score <= best {
             return;
@@ -146,12 +153,12 @@ impl Face {
     /// Whether there is a picture that can be believed and will hardly be bettered.
     fn is_ready(&self, settings: &PickerSettings, t: f64) -> bool {
         let is_settled = t - self.improved >= settings.settle_s || t - self.first >= settings.longest_s;
-        self.shot.is_some() && self.frontal >= SEEN_OFTEN && is_settled
+        self.shot.is_some() && self.is_believed && is_settled
     }
 
     /// The picture, which is given out only once.
     pub(super) fn give(&mut self) -> Option<Shot> {
-        if self.frontal < SEEN_OFTEN {
+        if !self.is_believed {
             return None;
         }
         let shot = self.shot.take()?;
@@ -168,6 +175,7 @@ impl Face {
         }
         self.first = self.first.min(other.first);
         self.frontal += other.frontal;
+        self.is_believed |= other.is_believed;
         self.is_given |= other.is_given;
         if self.is_given {
             self.shot = None;
@@ -269,6 +277,7 @@ impl Faces {
             seen: t,
             looked: t,
             frontal: 0,
+            is_believed: false,
             apart: Vec::new(),
             shot: None,
             first: f64::INFINITY,

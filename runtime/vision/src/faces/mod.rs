@@ -19,6 +19,8 @@ mod follow;
 mod picture;
 mod plan;
 mod quality;
+#[cfg(test)]
+mod tests;
 
 pub use picture::OwnedI420;
 
@@ -131,7 +133,9 @@ impl Picker {
         for (face, detection) in whose.into_iter().zip(&found) {
             if let Some(face) = face.map(|n| &mut faces.list[n]) {
                 let quality = quality::measure(frame, detection);
-                face.judge(&quality, detection, settings, t, || picture(frame, &detection.rect, settings.largest));
+                face.judge(&quality, detection, settings, t, || {
+                    picture(frame, &detection.rect, settings.largest)
+                });
             }
         }
         faces.join(t);
@@ -160,7 +164,8 @@ impl Picker {
             let Some(pixels) = part.of(frame) else { continue };
             for detection in self.detector.detect(&pixels, t)? {
                 let is_sound = detection.rect.is_sound() && detection.rect.area() > 0.0;
-                let is_face = detection.class == Class::Face && detection.score >= WEAK * self.settings.least_score;
+                let is_face =
+                    detection.class == Class::Face && detection.score >= WEAK * self.settings.least_score;
                 if let Some(rect) = part.place(&detection.rect, frame).filter(|_| is_sound && is_face) {
                     found.push(Detection { rect, ..detection });
                 }
@@ -169,9 +174,10 @@ impl Picker {
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut kept: Vec<Detection> = Vec::new();
         for detection in found {
-            let is_new = kept.iter().map(|k| (k.rect, detection.rect)).all(|(a, b)| {
-                a.iou(&b) < SAME.0 && a.inside(&b) < SAME.1 && b.inside(&a) < SAME.1
-            });
+            let is_new = kept
+                .iter()
+                .map(|k| (k.rect, detection.rect))
+                .all(|(a, b)| a.iou(&b) < SAME.0 && a.inside(&b) < SAME.1 && b.inside(&a) < SAME.1);
             if is_new && kept.len() < self.settings.most {
                 kept.push(detection);
             }

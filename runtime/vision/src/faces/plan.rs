@@ -3,8 +3,8 @@
 //! A detector of faces costs more than all else, so that it looks only so often. In a part of the picture it finds faces
 //! that are too small for it in the whole one.
 
-use super::follow::{Face, is_on};
 use super::PickerSettings;
+use super::follow::{Face, is_on};
 use crate::{Frame, Rect, Sight, Track};
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const COARSER: f32 = 1.6;
 /// How often a face is looked at that is good enough or given out, in seconds.
 const SELDOM_S: f64 = 1.0;
 /// A face of this score is good enough.
-const EXCELLENT: f32 = 0.75;
+const EXCELLENT: f32 = 0.85;
 /// By how much longer one waits before looking at somebody again after each time without a face, and at most, in seconds.
 const WAIT_S: (f64, f64) = (0.1, 0.6);
 /// A face that was seen so lately is looked for where it was, in seconds.
@@ -170,7 +170,6 @@ impl Plan {
         let mut targets = Vec::new();
         for (n, face) in faces.iter().enumerate() {
             let is_good = face.shot.as_ref().is_some_and(|shot| shot.score >= EXCELLENT);
-            let wait = if face.is_given || is_good { SELDOM_S } else { 0.0 };
             let is_lost = t - face.seen > LATELY_S;
             let owner = tracks.iter().find(|k| Some(k.id) == face.track && k.sight != Sight::Hidden);
             let core = match owner {
@@ -181,16 +180,22 @@ impl Plan {
                 Some(_) if is_lost => core,
                 _ => face.rect.grown((AROUND - 1.0) / 2.0),
             };
-            let wait = if is_lost { WAIT_S.1 } else { wait };
+            let vain = face.looked - face.seen;
+            let wait = match () {
+                // Detectors fail now and then: at once again, and later less often.
+                () if vain > 0.0 => (vain / 2.0).min(WAIT_S.1),
+                () if face.is_given || is_good => SELDOM_S,
+                () => 0.0,
+            };
             if t - face.looked >= wait {
                 let part = Part::around(&around, frame);
                 targets.push(Target { looked: face.looked, core, part, who: Who::Face(n) });
             }
         }
         for track in tracks.iter().filter(|track| track.confirmed && track.sight != Sight::Hidden) {
-            let has_face = faces
-                .iter()
-                .any(|face| face.track == Some(track.id) || (t - face.seen < LATELY_S && is_on(track, &face.rect)));
+            let has_face = faces.iter().any(|face| {
+                face.track == Some(track.id) || (t - face.seen < LATELY_S && is_on(track, &face.rect))
+            });
             let search = self.people.get(&track.id).copied();
             let search = search.unwrap_or(Search { looked: f64::NEG_INFINITY, vain: 0 });
             let wait = (WAIT_S.0 * f64::from(search.vain)).min(WAIT_S.1);

@@ -186,10 +186,11 @@ mod tests {
 
     #[test]
     fn a_face_is_frontal_and_a_profile_and_the_back_of_a_head_are_not() {
-        for height in [16.0, 40.0, 120.0] {
-            assert!(quality(Head::Front, height, 0).frontal > 0.6, "{:?}", quality(Head::Front, height, 0));
-            assert!(quality(Head::Side, height, 0).frontal < 0.2, "{:?}", quality(Head::Side, height, 0));
-            assert!(quality(Head::Back, height, 0).frontal < 0.2, "{:?}", quality(Head::Back, height, 0));
+        for height in [24.0, 40.0, 120.0] {
+            let frontal = |head| quality(head, height, 0).frontal;
+            assert!(frontal(Head::Front) > 0.4, "{height}: {}", frontal(Head::Front));
+            assert!(frontal(Head::Side) < 0.1, "{height}: {}", frontal(Head::Side));
+            assert!(frontal(Head::Back) < 0.1, "{height}: {}", frontal(Head::Back));
         }
     }
 
@@ -197,7 +198,8 @@ mod tests {
     fn larger_is_better_and_sharper_is_better_and_a_whole_face_is_better_than_one_cut_off() {
         let good = quality(Head::Front, 60.0, 0);
         assert!(quality(Head::Front, 30.0, 0).score < good.score);
-        assert!(quality(Head::Front, 60.0, 4).score < 0.97 * good.score);
+        let blurred = quality(Head::Front, 60.0, 4);
+        assert!(blurred.score < good.score, "{blurred:?} {good:?}");
         let mut picture = Picture::new(320, 240);
         let rect = picture.head(Head::Front, 0.5, 0.08, 60.0);
         let cut = measure(&picture.frame(), &Detection { rect, score: 0.9, class: Class::Face });

@@ -111,7 +111,17 @@ impl Onnx {
         let outputs = model.output_ids().to_vec();
         let pool = Arc::new(ThreadPool::with_num_threads(settings.threads.clamp(1, 64)));
         let prepared = Prepared::new(size);
-        let mut onnx = Self { model, settings, input, outputs, size, pool, prepared, scale: Scale::default(), path: name };
+        let mut onnx = Self {
+            model,
+            settings,
+            input,
+            outputs,
+            size,
+            pool,
+            prepared,
+            scale: Scale::default(),
+            path: name,
+        };
         let grey = vec![114; size.0 * size.1];
         onnx.look(&Frame::grey(&grey, size.0, size.1, size.0)?)?;
         Ok(onnx)

@@ -249,7 +249,10 @@ impl Tracker {
             let rect = track.rect();
             let is_inside = track.sight == Sight::Seen
                 && seen.iter().any(|(id, class, other)| {
-                    *id < track.id && *class == track.class && rect.inside(other) > PART && rect.area() < other.area()
+                    *id < track.id
+                        && *class == track.class
+                        && rect.inside(other) > PART
+                        && rect.area() < other.area()
                 });
             track.inside_s = if is_inside { track.inside_s + dt } else { 0.0 };
         }
