@@ -74,7 +74,7 @@
 #define GANTRY_ABI_MAJOR 1
 
 // The minor version of this contract: it grows with every appended field.
-#define GANTRY_ABI_MINOR 0
+#define GANTRY_ABI_MINOR 1
 
 // How a call went: `OK`, or one of the negative numbers below. Any other negative number is an `ERROR`.
 typedef int32_t gantry_status;
@@ -200,6 +200,16 @@ typedef struct gantry_host {
   gantry_status (*health)(void *ctx, uint32_t level, struct gantry_slice message);
   // A table of functions beyond this one, by name, or null. None exists in 1.0.
   const void *(*get_extension)(void *ctx, struct gantry_slice name);
+  // Since 1.1. `call` with bytes beside the JSON, such as pictures, so that they need not be base64: `blobs` points to
+  // `blob_count` slices, which the runtime copies before this returns. `UNKNOWN` also when the service takes no blobs,
+  // `INVALID` when there are more than 16, one has more than 32 MiB, or the request more than 1 MiB; `FULL` also when
+  // the blobs of open calls would have more than 64 MiB: try again when one of them has been answered.
+  gantry_status (*call_with)(void *ctx,
+                             struct gantry_slice service,
+                             struct gantry_slice request,
+                             const struct gantry_slice *blobs,
+                             uintptr_t blob_count,
+                             uint64_t token);
 } gantry_host;
 
 // What a plugin is: exported as the static `SYMBOL`.

@@ -72,6 +72,18 @@ pub struct Host {
     pub health: unsafe extern "C" fn(ctx: *mut c_void, level: u32, message: Slice) -> Status,
     /// A table of functions beyond this one, by name, or null. None exists in 1.0.
     pub get_extension: unsafe extern "C" fn(ctx: *mut c_void, name: Slice) -> *const c_void,
+    /// Since 1.1. `call` with bytes beside the JSON, such as pictures, so that they need not be base64: `blobs` points to
+    /// `blob_count` slices, which the runtime copies before this returns. `UNKNOWN` also when the service takes no blobs,
+    /// `INVALID` when there are more than 16, one has more than 32 MiB, or the request more than 1 MiB; `FULL` also when
+    /// the blobs of open calls would have more than 64 MiB: try again when one of them has been answered.
+    pub call_with: unsafe extern "C" fn(
+        ctx: *mut c_void,
+        service: Slice,
+        request: Slice,
+        blobs: *const Slice,
+        blob_count: usize,
+        token: u64,
+    ) -> Status,
 }
 
 // SAFETY: the table is immutable, its functions may be called from any thread, and `ctx` is only passed on to them.

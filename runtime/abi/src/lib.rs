@@ -41,6 +41,6 @@ pub const MAGIC: [u8; 8] = *b"GANTRYPL";
 /// The major version of this contract. Another major is another symbol and never loads.
 pub const ABI_MAJOR: u32 = 1;
 /// The minor version of this contract: it grows with every appended field.
-pub const ABI_MINOR: u32 = 0;
+pub const ABI_MINOR: u32 = 1;
 /// The name of the exported table. The major version is part of it.
 pub const SYMBOL: &str = "gantry_plugin_v1";

@@ -40,11 +40,11 @@ fn the_header_is_current() {
 }
 
 #[test]
-fn the_layout_is_that_of_1_0() {
+fn the_layout_is_that_of_1_1() {
     // Appending is allowed, moving is not: these offsets are what compiled plugins rely on.
     use gantry_abi::{Frame, Host, Plugin};
     use std::mem::offset_of;
-    assert_eq!((size_of::<Plugin>(), size_of::<Host>(), size_of::<Frame>()), (144, 152, 88));
+    assert_eq!((size_of::<Plugin>(), size_of::<Host>(), size_of::<Frame>()), (144, 160, 88));
     assert_eq!(offset_of!(Plugin, size), 8);
     assert_eq!(offset_of!(Plugin, name), 24);
     assert_eq!(offset_of!(Plugin, create), 72);
@@ -52,6 +52,7 @@ fn the_layout_is_that_of_1_0() {
     assert_eq!(offset_of!(Host, ctx), 16);
     assert_eq!(offset_of!(Host, frames), 80);
     assert_eq!(offset_of!(Host, get_extension), 144);
+    assert_eq!(offset_of!(Host, call_with), 152);
     assert_eq!(offset_of!(Frame, stream), 48);
     assert_eq!(offset_of!(Frame, handle), 80);
 }

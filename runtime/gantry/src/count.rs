@@ -23,9 +23,10 @@ use std::process::ExitCode;
 
 /// Which way is `in`, and what else an operator has to know; at the end of `gantry count --help`.
 pub(crate) const HELP: &str = "\
-Which way is `in`: whoever walks along the line from (x1,y1) to (x2,y2) has people who go in come from his right hand and go
-to his left hand, as seen in the picture. A line from top to bottom counts who goes from left to right as `in`; a line from
-left to right counts who goes up in the picture as `in`. To swap the two, swap the points.
+Which way is `in`: people who go in come from the right hand, and go to the left hand, of
+whoever walks along the line from (x1,y1) to (x2,y2), as seen in the picture. A line from top to
+bottom counts who goes from left to right as `in`; a line from left to right counts who goes up
+in the picture as `in`. To swap the two, swap the points.
 
   (0,0) ---------------------- (1,0)        (0,0) ---------------------- (1,0)
     |          (x1,y1)           |            |             in             |
@@ -36,17 +37,21 @@ left to right counts who goes up in the picture as `in`. To swap the two, swap t
   (0,1) ---------------------- (1,1)        (0,1) ---------------------- (1,1)
     --line door=0.5,0.1,0.5,0.9               --line door=0.1,0.5,0.9,0.5
 
-With --json each crossing is one object a line, {\"t_s\":6.9,\"line\":\"door\",\"direction\":\"in\",\"track\":3}, and each change of a
-zone is {\"t_s\":7.1,\"zone\":\"hall\",\"people\":2}; nothing else is printed there. Times are seconds from the first picture.
+With --json each crossing is one object a line, and so is each change of a zone; nothing else is
+printed there. Times are seconds from the first picture.
+  {\"t_s\":6.9,\"line\":\"door\",\"direction\":\"in\",\"track\":3}
+  {\"t_s\":7.1,\"zone\":\"hall\",\"people\":2}
 
---expect FILE compares with the truth: either such lines (as --json prints them; `track` and zones are left alone), or one
-object with an entry for each recording's file name:
-  {\"gate.mp4\": {\"lines\": {\"x80\": {\"from\": [0.8,0], \"to\": [0.8,1], \"events\": [{\"t_s\": 6.9, \"dir\": \"left_to_right\"}]}},
-                \"people\": 0, \"faces\": 2}}
-Without --line the lines of that entry are counted.
+--expect FILE compares with the truth: either such lines (`track` and zones are left alone), or
+one object with an entry for each recording's file name, whose lines are counted when no --line
+is given, and in which `dir` is left_to_right, right_to_left, bottom_to_top, top_to_bottom, in or
+out:
+  {\"gate.mp4\": {\"lines\": {\"door\": {\"from\": [0.8,0], \"to\": [0.8,1],
+                \"events\": [{\"t_s\": 6.9, \"dir\": \"left_to_right\"}]}}, \"faces\": 2},
+   \"night.mp4\": {\"people\": 0}}
 
-Exit codes: 0 counted, and as expected; 1 other than expected, or the recording cannot be played; 2 wrong usage; 78 the
-configuration, a model or the truth is wrong.";
+Exit codes: 0 counted, and as expected; 1 other than expected, or the recording cannot be played;
+2 wrong usage; 78 the configuration, a model or the truth is wrong.";
 
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]

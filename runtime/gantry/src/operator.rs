@@ -144,17 +144,18 @@ async fn serve(stream: UnixStream, services: &Services, tape: &Tape) -> std::io:
 }
 
 async fn ask(services: &Services, name: &str, request: Value) -> Result<Value, String> {
-    let Some(handler) = services.get(name) else {
+    let (reply, answer) = oneshot::channel();
+    let request = if request.is_null() { json!({}) } else { request };
+    let reply = Box::new(|answer| _ = reply.send(answer));
+    let caller = Caller { plugin: CALLER.into() };
+    if services.call(&caller, name, request, Vec::new(), reply).is_err() {
         let near = services.names();
         let known = near.iter().map(String::as_str);
         return Err(match gantry_core::spelling::nearest(name, known) {
             Some(near) => format!("there is no service `{name}`; did you mean `{near}`?"),
             None => format!("there is no service `{name}`: there are {}", near.join(", ")),
         });
-    };
-    let (reply, answer) = oneshot::channel();
-    let request = if request.is_null() { json!({}) } else { request };
-    handler(&Caller { plugin: CALLER.into() }, request, Box::new(|answer| _ = reply.send(answer)));
+    }
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => answer.map_err(|error| error.0),
         _ => Err(format!("`{name}` does not answer: look at the gateway's log")),

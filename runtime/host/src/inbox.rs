@@ -59,6 +59,25 @@ impl Drop for OpenCall {
     }
 }
 
+/// Bytes of blobs that wait for an answer; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct OpenBytes(Arc<AtomicUsize>, usize);
+
+impl OpenBytes {
+    /// So many more, if there are not more than `max` then.
+    pub(crate) fn take(count: &Arc<AtomicUsize>, bytes: usize, max: usize) -> Option<Self> {
+        let room = |open: usize| open.checked_add(bytes).filter(|all| *all <= max);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Self(count.clone(), bytes))
+    }
+}
+
+impl Drop for OpenBytes {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
 /// The newest of each name, in the order in which the names came: one that changes all the time keeps its place and
 /// cannot starve the others.
 struct Newest<T> {

@@ -3,7 +3,7 @@
 //! A [`Link`] ends with its instance; the [`Context`] behind the host table never does, because threads that a plugin
 //! left running may call at any time. An ended context answers `GONE`.
 
-use crate::inbox::{Inbox, OpenCall};
+use crate::inbox::{Inbox, OpenBytes, OpenCall};
 use crate::kept::Kept;
 use crate::report::{Endpoint, level};
 use crate::{kinds, lock, logging};
@@ -22,6 +22,8 @@ const MAX_FILTERS: usize = 64;
 const MAX_STREAMS: usize = 64;
 const MAX_METRICS: usize = 64;
 const MAX_CALLS: usize = 1024;
+/// The most bytes of blobs that wait for answers.
+const MAX_OPEN_BYTES: usize = 64 << 20;
 const MAX_ENDPOINTS: usize = 16;
 /// The longest help of a metric, in bytes.
 const MAX_HELP: usize = 256;
@@ -107,6 +109,7 @@ pub(crate) struct Link {
     runtime: Runtime,
     held: Mutex<Held>,
     open_calls: Arc<AtomicUsize>,
+    open_bytes: Arc<AtomicUsize>,
     metrics: Mutex<Vec<(String, u32, Metric)>>,
     endpoints: Mutex<Vec<Endpoint>>,
     reported: Mutex<Reported>,
@@ -122,6 +125,7 @@ impl Link {
             runtime,
             held: Mutex::default(),
             open_calls: Arc::default(),
+            open_bytes: Arc::default(),
             metrics: Mutex::default(),
             endpoints: Mutex::default(),
             reported: Mutex::default(),
@@ -260,29 +264,32 @@ impl Link {
         if known { OK } else { UNKNOWN }
     }
 
-    pub(crate) fn call(&self, service: &str, request: Value, token: u64) -> Status {
+    /// `blobs` gives the bytes when it is known that they are taken.
+    pub(crate) fn call(&self, service: &str, request: Value, blobs: &[&[u8]], token: u64) -> Status {
         // The one service that the host itself answers: it is about the border.
-        let own = service == "endpoints.announce";
-        let handler = if own { None } else { self.runtime.services.get(service) };
-        if !own && handler.is_none() {
+        let own = service == "endpoints.announce" && blobs.is_empty();
+        if !own && self.runtime.services.check(service, blobs.len()).is_err() {
             return UNKNOWN;
         }
+        let bytes = blobs.iter().map(|blob| blob.len()).sum();
+        let Some(open_bytes) = OpenBytes::take(&self.open_bytes, bytes, MAX_OPEN_BYTES) else { return FULL };
         // Open until the plugin has been told: a service that answers at once must not fill memory with its answers.
         let Some(open) = OpenCall::take(&self.open_calls, MAX_CALLS) else { return FULL };
         let pending = Pending { inbox: self.inbox.clone(), token, open: Some(open) };
         let reply = move |answer: Result<Value, ServiceError>| {
+            drop(open_bytes);
             pending.answer(answer.map_err(|error| error.to_string()));
         };
-        match handler {
-            Some(handler) => {
-                let caller = Caller { plugin: self.id.clone() };
-                let call = || handler(&caller, request, Box::new(reply));
-                // The reply was dropped with it, so the plugin is told.
-                if catch_unwind(AssertUnwindSafe(call)).is_err() {
-                    tracing::error!(plugin = %self.id, service, "the service panicked");
-                }
-            }
-            None => reply(self.announce(&request)),
+        if own {
+            reply(self.announce(&request));
+            return OK;
+        }
+        let blobs = blobs.iter().map(|blob| Bytes::copy_from_slice(blob)).collect();
+        let caller = Caller { plugin: self.id.clone() };
+        // It was there a moment ago; if not, the reply is dropped and the plugin told, as by a panic.
+        let call = || _ = self.runtime.services.call(&caller, service, request, blobs, Box::new(reply));
+        if catch_unwind(AssertUnwindSafe(call)).is_err() {
+            tracing::error!(plugin = %self.id, service, "the service panicked");
         }
         OK
     }

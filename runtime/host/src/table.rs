@@ -10,6 +10,10 @@ use std::time::Duration;
 
 /// The largest request of a call, in bytes: 1024 of them can be open.
 const MAX_REQUEST: usize = 256 * 1024;
+/// The same for a call with blobs, of which there may be so many, each with so many bytes.
+const MAX_LARGE_REQUEST: usize = 1 << 20;
+const MAX_BLOBS: usize = 16;
+const MAX_BLOB: usize = 32 << 20;
 
 /// A table for one instance, valid for the rest of the process.
 pub(crate) fn leak(context: &'static Context) -> &'static abi::Host {
@@ -35,6 +39,7 @@ pub(crate) fn leak(context: &'static Context) -> &'static abi::Host {
         metric_record,
         health,
         get_extension,
+        call_with,
     }))
 }
 
@@ -185,7 +190,33 @@ unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, toke
             return INVALID;
         }
         let Ok(request) = serde_json::from_slice(request) else { return INVALID };
-        with(ctx, |link| link.call(service, request, token))
+        with(ctx, |link| link.call(service, request, &[], token))
+    }
+}
+
+unsafe extern "C" fn call_with(
+    ctx: *mut c_void,
+    service: Slice,
+    request: Slice,
+    blobs: *const Slice,
+    blob_count: usize,
+    token: u64,
+) -> Status {
+    // SAFETY: as in `log`; `blobs` points to `blob_count` slices, or is null when there are none.
+    unsafe {
+        let Some(service) = text(service) else { return INVALID };
+        let request = request.bytes();
+        if request.len() > MAX_LARGE_REQUEST || blob_count > MAX_BLOBS || (blobs.is_null() && blob_count > 0)
+        {
+            return INVALID;
+        }
+        let slices = if blob_count == 0 { &[] } else { std::slice::from_raw_parts(blobs, blob_count) };
+        let blobs: Vec<&[u8]> = slices.iter().map(|slice| slice.bytes()).collect();
+        if blobs.iter().any(|blob| blob.len() > MAX_BLOB) {
+            return INVALID;
+        }
+        let Ok(request) = serde_json::from_slice(request) else { return INVALID };
+        with(ctx, |link| link.call(service, request, &blobs, token))
     }
 }
 

@@ -83,7 +83,8 @@ impl FilmWriter {
         let fail = |reason: String| MediaError::FilmWriter { path: path.to_owned(), reason };
         let size = (width & !1, height & !1);
         if size.0 < SMALLEST || size.1 < SMALLEST {
-            let reason = format!("its pictures have {width}x{height} and need {SMALLEST}x{SMALLEST} at least");
+            let reason =
+                format!("its pictures have {width}x{height} and need {SMALLEST}x{SMALLEST} at least");
             return Err(fail(format!("{reason}: make them larger")));
         }
         // Said here in better words than GStreamer has, and before anything is computed.
@@ -116,7 +117,9 @@ impl FilmWriter {
         let (width, height) = self.size;
         if (view.width & !1, view.height & !1) != self.size {
             let (w, h) = (view.width, view.height);
-            return Err(self.fail(format!("a picture has {w}x{h} and the film {width}x{height}: keep one size")));
+            return Err(
+                self.fail(format!("a picture has {w}x{h} and the film {width}x{height}: keep one size"))
+            );
         }
         let even = I420View { width, height, ..*view };
         let (_, mut buffer) = picture::lay_out(&even).map_err(|reason| self.fail(reason))?;
@@ -224,8 +227,9 @@ fn build(
     let input = pipeline.by_name("input").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
     let (input, file) = (input.ok_or("no appsrc")?, pipeline.by_name("file").ok_or("no filesink")?);
     file.set_property("location", path.to_str().ok_or("the file's name is not UTF-8: rename it")?);
-    let mut caps =
-        picture::info(gstreamer_video::VideoFormat::I420, width, height)?.to_caps().map_err(|e| e.to_string())?;
+    let mut caps = picture::info(gstreamer_video::VideoFormat::I420, width, height)?
+        .to_caps()
+        .map_err(|e| e.to_string())?;
     caps.make_mut().set("framerate", gst::Fraction::new((fps * 1000.0).round() as i32, 1000));
     input.set_caps(Some(&caps));
     Ok((pipeline, input))

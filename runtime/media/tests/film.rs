@@ -234,7 +234,8 @@ fn what_cannot_be_played_is_told_with_the_next_step() {
     let text = error(&write("cut.mp4", &whole[..whole.len() / 2]));
     assert!(text.contains("it is broken or was cut off"), "{text}");
 
-    let mkv = shelf.make("film.mkv", "videotestsrc num-buffers=9 ! video/x-raw,format=I420 ! vp8enc ! matroskamux");
+    let mkv =
+        shelf.make("film.mkv", "videotestsrc num-buffers=9 ! video/x-raw,format=I420 ! vp8enc ! matroskamux");
     let mut bytes = std::fs::read(mkv).unwrap();
     let at = bytes.windows(5).position(|w| w == b"V_VP8").unwrap();
     bytes[at..at + 5].copy_from_slice(b"V_XXX");

@@ -74,7 +74,10 @@ fn a_picture_that_is_too_short_is_refused_and_the_next_one_is_encoded() {
         let len = short.planes[plane].len();
         short.planes[plane].truncate(len - stride);
         let error = still.encode(&short.view()).expect_err("too short");
-        assert!(matches!(&error, MediaError::Still(reason) if reason.contains(&format!("plane {plane}"))), "{error}");
+        assert!(
+            matches!(&error, MediaError::Still(reason) if reason.contains(&format!("plane {plane}"))),
+            "{error}"
+        );
     }
     let none = I420View { width: 0, ..whole.view() };
     assert!(still.encode(&none).is_err());

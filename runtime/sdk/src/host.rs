@@ -133,6 +133,35 @@ impl Host {
         Error::check(status, || format!("calling service `{service}`"))
     }
 
+    /// The same with bytes beside the request, such as pictures: at most 16 of at most 32 MiB each; the request may have
+    /// 1 MiB. They are copied before this returns.
+    ///
+    /// # Errors
+    /// Also when the runtime is older than 1.1 of the border, or 64 MiB wait for answers already.
+    pub fn call_with(
+        &self,
+        service: &str,
+        request: &Value,
+        blobs: &[&[u8]],
+        token: u64,
+    ) -> Result<(), Error> {
+        if self.table.size
+            < const { (std::mem::offset_of!(abi::Host, call_with) + size_of::<usize>()) as u32 }
+        {
+            return Err(Error::new(
+                "this gateway is too old for calls with blobs: upgrade it to 0.1 or newer",
+            ));
+        }
+        let text = request.to_string();
+        let (name, bytes) = (Slice::new(service.as_bytes()), Slice::new(text.as_bytes()));
+        let slices: Vec<Slice> = blobs.iter().map(|blob| Slice::new(blob)).collect();
+        // SAFETY: as in `log`; the function is there, and `slices` is alive until it returns.
+        let status = unsafe {
+            (self.table.call_with)(self.table.ctx, name, bytes, slices.as_ptr(), slices.len(), token)
+        };
+        Error::check(status, || format!("calling service `{service}`"))
+    }
+
     /// Asks for one [`on_wake`](crate::Plugin::on_wake) with this token after `delay`. `u64::MAX` is not a token.
     pub fn wake_after(&self, delay: Duration, token: u64) -> Result<(), Error> {
         let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);

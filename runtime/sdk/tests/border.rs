@@ -12,6 +12,7 @@ struct Config {
     panic_in: String,
     fail_in: String,
     keep: usize,
+    blobs: bool,
 }
 
 impl Config {
@@ -54,6 +55,11 @@ impl Plugin for Subject {
         self.at("start");
         self.config.at("start")?;
         self.host.wake_after(Duration::from_secs(1), 1)?;
+        if self.config.blobs {
+            let refused = self.host.call_with("echo", &json!({}), &[b"blob"], 2).is_err();
+            let _ = self.host.publish("was", if refused { b"blobs to echo are refused" } else { b"?" });
+            self.host.call_with("count", &json!({}), &[b"blob", b""], 3)?;
+        }
         self.host.call("echo", &json!({}), 1)
     }
 
@@ -76,8 +82,11 @@ impl Plugin for Subject {
         self.at("on_state");
     }
 
-    fn on_reply(&mut self, _: u64, reply: Result<Value, Error>) {
-        assert!(reply.is_ok());
+    fn on_reply(&mut self, token: u64, reply: Result<Value, Error>) {
+        let reply = reply.expect("an answer");
+        if token == 3 {
+            let _ = self.host.publish("was", format!("blobs {reply}").as_bytes());
+        }
         self.at("on_reply");
     }
 
@@ -274,4 +283,19 @@ mod worker {
         until(&mut host, TestHost::panicked);
         assert!(host.logs().iter().any(|(_, line)| line.contains("told to panic (")), "{:?}", host.logs());
     }
+}
+
+#[test]
+fn blobs_reach_a_service_that_takes_them_and_no_other() {
+    let mut host = TestHost::start_with(&gantry_plugin_v1, json!({ "blobs": true }), |host| {
+        host.offer("echo", Box::new(|request| Ok(request.clone())));
+        host.offer_with_blobs(
+            "count",
+            Box::new(|_, blobs| Ok(json!(blobs.iter().map(Vec::len).collect::<Vec<_>>()))),
+        );
+    })
+    .unwrap();
+    drive(&mut host);
+    let told: Vec<_> = was(&host).into_iter().filter(|place| place.starts_with("blobs")).collect();
+    assert_eq!(told, ["blobs to echo are refused", "blobs [4,0]"]);
 }

@@ -1,5 +1,6 @@
 //! Records and what becomes one.
 
+use crate::blobs::INLINE;
 use crate::{Hash, StoreError};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -29,6 +30,8 @@ pub struct Draft {
     /// A second draft of the same collection and key is answered with the id of the first, for as long as the first is
     /// kept. At most 256 bytes.
     pub dedup_key: Option<String>,
+    /// Keeps small blobs as files, too, as large ones always are: what is removed then leaves no trace in the database.
+    pub blobs_as_files: bool,
 }
 
 /// The answer to an append.
@@ -114,6 +117,11 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    /// Whether this blob is kept as a file, and not in the database.
+    pub(crate) fn is_file(&self, content: &[u8]) -> bool {
+        self.draft.blobs_as_files || content.len() > INLINE
+    }
+
     pub(crate) fn new(draft: Draft) -> Result<Self, StoreError> {
         check_collection(&draft.collection).map_err(StoreError::BadDraft)?;
         let bad = |message: String| Err(StoreError::BadDraft(message));

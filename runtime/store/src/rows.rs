@@ -1,6 +1,5 @@
 //! Writing and deleting the rows of one record.
 
-use crate::blobs::INLINE;
 use crate::record::Checked;
 use crate::{Hash, Usage};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -74,7 +73,7 @@ pub(crate) fn insert(
     let text = Text { collection: &draft.collection, dedup: draft.dedup_key.as_deref(), json: &draft.json };
     insert_record(conn, totals, text, *bytes as u64, place)?;
     for (n, ((name, content), hash)) in draft.blobs.iter().zip(hashes).enumerate() {
-        let data = (content.len() <= INLINE).then_some(&content[..]);
+        let data = (!checked.is_file(content)).then_some(&content[..]);
         insert_blob(conn, totals, place.seq, n, (name, hash), content.len() as u64, data)?;
     }
     Ok(())
@@ -129,7 +128,7 @@ pub(crate) fn insert_blob(
              RETURNING refs",
         )?
         .query_row(params![hash, signed(bytes), data], |row| row.get(0))?;
-    if refs == 1 && is_file(bytes) {
+    if refs == 1 && data.is_none() {
         totals.files().add(bytes);
     }
     conn.prepare_cached("INSERT INTO record_blobs VALUES (?1, ?2, ?3, ?4)")?
@@ -170,10 +169,6 @@ pub(crate) fn delete(
         }
     }
     Ok(())
-}
-
-fn is_file(bytes: u64) -> bool {
-    bytes > INLINE as u64
 }
 
 /// SQLite's integers are signed; nothing here comes near their end.

@@ -58,7 +58,10 @@ impl Writer {
                     }
                 }
             }
-            Err(error) => tracing::warn!(folder, %error, "cannot look for blobs that nothing refers to"),
+            Err(error) => {
+                self.has_leftovers = true;
+                tracing::warn!(folder, %error, "cannot look for blobs that nothing refers to");
+            }
         }
         self.sweep = folder.checked_add(1);
         Ok(self.sweep.is_some())

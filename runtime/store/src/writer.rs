@@ -51,7 +51,7 @@ pub(crate) struct Writer {
     suspects: BTreeSet<Hash>,
     /// The next of the 256 folders to be swept.
     pub(crate) sweep: Option<u8>,
-    /// Files could not be deleted: the next start sweeps again.
+    /// Files could not be deleted, or not be looked for: the next start sweeps again.
     pub(crate) has_leftovers: bool,
     /// The log still has what was removed.
     pub(crate) has_old_log: bool,
@@ -148,7 +148,7 @@ impl Writer {
             drafts.iter().map(|draft| self.write_blobs(draft, &mut batch, &mut room).transpose()).collect();
         if let Err(error) = batch.sync() {
             let error = self.file_error(blobs.root().to_owned(), error);
-            let has_files = |d: &Checked| d.draft.blobs.iter().any(|(_, content)| content.len() > INLINE);
+            let has_files = |d: &Checked| d.draft.blobs.iter().any(|(_, content)| d.is_file(content));
             for (outcome, _) in outcomes.iter_mut().zip(&drafts).filter(|(o, d)| o.is_none() && has_files(d))
             {
                 *outcome = Some(Err(error.clone()));
@@ -199,13 +199,17 @@ impl Writer {
         if need > *room {
             return Err(self.full());
         }
-        let large = checked.draft.blobs.iter().zip(&checked.hashes).filter(|((_, c), _)| c.len() > INLINE);
-        for ((_, content), hash) in large {
+        let files = checked.draft.blobs.iter().zip(&checked.hashes).filter(|((_, c), _)| checked.is_file(c));
+        for ((_, content), hash) in files {
             if batch.has(hash) {
                 continue;
             }
             let path = self.blobs.path(hash);
             let has_row = self.has_blob(hash).map_err(|e| self.classify(e))?;
+            // Another record has it, in the database.
+            if has_row && content.len() <= INLINE {
+                continue;
+            }
             let size = self.blobs.size(hash).map_err(StoreError::io(&path))?;
             if has_row && size == Some(content.len() as u64) && !self.suspects.contains(hash) {
                 continue;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const CHILD: &str = "GANTRY_STORE_TEST_CHILD";
 const ROUNDS: u64 = 20;
@@ -57,13 +58,20 @@ fn kill_after(test: &str, first: u64, dir: &Path, enough: u64) -> Vec<Vec<String
                 seen += 1;
             }
         }
+        seen
     };
     // The number of lines is the random point; what the child does at that moment is not ours to choose.
-    read(enough);
+    assert_eq!(read(enough), enough, "the child ended by itself");
     child.kill().unwrap();
     child.wait().unwrap();
     read(u64::MAX);
     said
+}
+
+/// One test after the other: a child that is being started has the locks of all stores of this process for a moment.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Random(u64);
@@ -122,6 +130,7 @@ fn whatever_was_answered_before_a_kill_is_there_afterwards_and_nothing_is_torn()
         let append = |n| say(&format!("stored {n} {}", store.append_wait(child_draft(n)).unwrap().id));
         return in_four_threads(first, append);
     }
+    let _alone = alone();
     let test = "whatever_was_answered_before_a_kill_is_there_afterwards_and_nothing_is_torn";
     let fixture = Fixture::new();
     let mut answered: Vec<(u64, Uuid)> = Vec::new();
@@ -166,6 +175,7 @@ fn what_was_removed_before_a_kill_is_gone_and_nothing_else_is() {
             say(&format!("removed {n} {id}"))
         });
     }
+    let _alone = alone();
     let test = "what_was_removed_before_a_kill_is_gone_and_nothing_else_is";
     let fixture = Fixture::new();
     let mut random = Random(7);

@@ -5,6 +5,8 @@
 //!          Motion, Onnx                               └► Zone ─► occupancy      Counter is all of it
 //! ```
 //!
+//! [`Picker`] keeps the best face of each person, and [`annotate`] draws what was seen into a picture.
+//!
 //! Everything is in normalised picture coordinates, and time is an argument in seconds: the same frames with the same times
 //! give the same events. [`Line`] documents which side is `in`.
 //!

@@ -17,10 +17,13 @@ pub(super) struct Comparison {
     pub(super) wrong: Vec<Crossing>,
 }
 
+/// What is expected and what was counted on one line, one way.
+type Group<'a> = (Vec<&'a Event>, Vec<&'a Crossing>);
+
 /// Pairs crossings of the same line and direction that are not more than `tolerance_s` apart: as many as can be, and of all
 /// ways to do that the one with the least distances.
 pub(super) fn compare(expected: &[Event], counted: &[Crossing], tolerance_s: f64) -> Comparison {
-    let mut groups: BTreeMap<(&str, Direction), (Vec<&Event>, Vec<&Crossing>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, Direction), Group<'_>> = BTreeMap::new();
     for event in expected {
         groups.entry((&event.line, event.direction)).or_default().0.push(event);
     }

@@ -78,10 +78,8 @@ impl Plan {
             expected,
             picker,
         };
-        // Whatever is wrong with the model is told before the recording is opened.
-        if plan.config.detector == Detector::Onnx || given.camera.is_none() {
-            plan.counter(1.0)?;
-        }
+        // Whatever is wrong with the model or the names is told before the recording is opened.
+        plan.counter(1.0)?;
         Ok(plan)
     }
 

@@ -209,6 +209,8 @@ impl Worker {
                     time: Some(unix_ms),
                     json: json.to_string(),
                     blobs: vec![(face.filename(), jpeg)],
+                    // A face that is deleted must be gone.
+                    blobs_as_files: true,
                     ..Draft::default()
                 };
                 let orders = self.orders.clone();

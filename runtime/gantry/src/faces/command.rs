@@ -92,8 +92,10 @@ fn find(reader: &Reader, id: u64) -> anyhow::Result<Record> {
 
 fn show(reader: &Reader, id: u64, out: Option<&Path>) -> anyhow::Result<ExitCode> {
     let record = find(reader, id)?;
-    let blob = record.blobs.first().map(|blob| reader.blob(&blob.sha256)).transpose()?.flatten();
-    let Some(picture) = blob else { bail!("the picture of face {id} is gone: it was removed from the disk") };
+    let blob = record.blobs.first().map(|blob| reader.blob(&blob.sha256));
+    let Some(Ok(Some(picture))) = blob else {
+        bail!("the picture of face {id} is gone: it was removed from the disk")
+    };
     let default = PathBuf::from(format!("face_{id}.jpg"));
     let out = out.unwrap_or(&default);
     let written = std::fs::File::create_new(out).and_then(|mut file| file.write_all(&picture));

@@ -80,7 +80,12 @@ fn work(records: &Records, asked: &Receiver<(Question, Reply)>) {
 /// The face with its picture, as plugins get it; `None` when its picture is gone.
 fn whole(records: &Records, record: &Record, face: &Face) -> Result<Option<Value>, StoreError> {
     let Some(blob) = record.blobs.first() else { return Ok(None) };
-    let Some(picture) = records.store().read().blob(&blob.sha256)? else { return Ok(None) };
+    let picture = match records.store().read().blob(&blob.sha256) {
+        Ok(Some(picture)) => picture,
+        // Somebody has deleted the file, or the disk has lost it.
+        Ok(None) | Err(StoreError::Damaged { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     Ok(Some(json!({
         "face_id": face.face_id, "time_ms": face.time_ms, "filename": face.filename(),
         "image_data": base64_simd::STANDARD.encode_to_string(&picture),

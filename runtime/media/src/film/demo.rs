@@ -38,7 +38,15 @@ impl Drawn {
         }
         let scene = Scene::new(width, height, camera.fps, seed, people);
         let layout = Layout::new(width as usize, height as usize);
-        Ok(Self { scene, layout, fps: camera.fps, is_grey, number: 0, begun: None, realtime: wanted.realtime })
+        Ok(Self {
+            scene,
+            layout,
+            fps: camera.fps,
+            is_grey,
+            number: 0,
+            begun: None,
+            realtime: wanted.realtime,
+        })
     }
 
     pub(super) fn rate(&self) -> f64 {

@@ -70,8 +70,7 @@ impl Player {
             _ => (!wanted.realtime).then_some(PATIENCE),
         };
         let told = Told::default();
-        let mut player =
-            Self { pipeline, sink, source, name, first: None, has_begun: false, told, patience };
+        let mut player = Self { pipeline, sink, source, name, first: None, has_begun: false, told, patience };
         if player.pipeline.set_state(gst::State::Playing).is_err() {
             return Err(player.failed());
         }
@@ -286,7 +285,9 @@ fn is_readable(path: &Path) -> Result<(), String> {
 
 fn build(source: &Source, wanted: Wanted) -> Result<(gst::Pipeline, gst_app::AppSink), String> {
     let head = match source {
-        Source::Rtsp { .. } => "rtspsrc name=source latency=200 protocols=tcp ! application/x-rtp,media=video",
+        Source::Rtsp { .. } => {
+            "rtspsrc name=source latency=200 protocols=tcp ! application/x-rtp,media=video"
+        }
         _ => "filesrc name=source",
     };
     let size = match wanted.format {

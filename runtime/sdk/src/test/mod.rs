@@ -46,6 +46,8 @@ enum Event {
 
 /// Answers a call of the plugin: JSON, or a sentence.
 pub type Service = Box<dyn Fn(&Value) -> Result<Value, String> + Send>;
+/// Answers calls that have blobs beside the request, also none.
+pub type BlobService = Box<dyn Fn(&Value, &[Vec<u8>]) -> Result<Value, String> + Send>;
 
 #[derive(Default)]
 struct Record {
@@ -63,6 +65,7 @@ struct Record {
     metrics: Vec<(String, u32, f64)>,
     kept: usize,
     services: BTreeMap<String, Service>,
+    blob_services: BTreeMap<String, BlobService>,
     events: VecDeque<Event>,
     ended: bool,
 }
@@ -253,6 +256,11 @@ impl Host {
     /// Offers a service that the plugin can call; the answer is given after the running entry has returned.
     pub fn offer(&mut self, name: &str, service: Service) {
         self.shared.lock().services.insert(name.to_owned(), service);
+    }
+
+    /// The same for a service that takes blobs.
+    pub fn offer_with_blobs(&mut self, name: &str, service: BlobService) {
+        self.shared.lock().blob_services.insert(name.to_owned(), service);
     }
 
     /// Lets time pass; wakes that are due are delivered in their order.

@@ -12,6 +12,9 @@ const MAX_FILTERS: usize = 64;
 const MAX_NAME: usize = 256;
 const MAX_PAYLOAD: usize = 64 * 1024;
 const MAX_REQUEST: usize = 256 * 1024;
+const MAX_LARGE_REQUEST: usize = 1 << 20;
+const MAX_BLOBS: usize = 16;
+const MAX_BLOB: usize = 32 << 20;
 
 pub(super) fn of(shared: &'static Shared) -> abi::Host {
     abi::Host {
@@ -36,6 +39,7 @@ pub(super) fn of(shared: &'static Shared) -> abi::Host {
         metric_record,
         health,
         get_extension,
+        call_with,
     }
 }
 
@@ -259,6 +263,41 @@ unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, toke
             record.calls.push((service.clone(), request.clone()));
             let Some(handler) = record.services.get(&service) else { return UNKNOWN };
             let reply = handler(&request);
+            record.events.push_back(Event::Reply(token, reply));
+            OK
+        })
+    }
+}
+
+unsafe extern "C" fn call_with(
+    ctx: *mut c_void,
+    service: Slice,
+    request: Slice,
+    blobs: *const Slice,
+    blob_count: usize,
+    token: u64,
+) -> Status {
+    // SAFETY: as in `log`; `blobs` points to `blob_count` slices, or is null when there are none.
+    unsafe {
+        let Some(service) = text(service) else { return INVALID };
+        let request = request.bytes();
+        if request.len() > MAX_LARGE_REQUEST || blob_count > MAX_BLOBS || (blobs.is_null() && blob_count > 0)
+        {
+            return INVALID;
+        }
+        let slices = if blob_count == 0 { &[] } else { std::slice::from_raw_parts(blobs, blob_count) };
+        let blobs: Vec<Vec<u8>> = slices.iter().map(|slice| slice.bytes().to_vec()).collect();
+        if blobs.iter().any(|blob| blob.len() > MAX_BLOB) {
+            return INVALID;
+        }
+        let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
+        with(ctx, |record| {
+            record.calls.push((service.clone(), request.clone()));
+            let reply = match (record.blob_services.get(&service), record.services.get(&service)) {
+                (Some(handler), _) => handler(&request, &blobs),
+                (None, Some(handler)) if blobs.is_empty() => handler(&request),
+                _ => return UNKNOWN,
+            };
             record.events.push_back(Event::Reply(token, reply));
             OK
         })

@@ -66,14 +66,11 @@ const HIDDEN: Yuv = Yuv(100, 95, 95);
 const FACE: Yuv = Yuv(215, 120, 150);
 const GROUND: Yuv = Yuv(32, 128, 128);
 
-/// Draws all of an overlay: zones first, text last.
+/// Draws all of an overlay: zones, people, faces, lines, text; what is later lies above.
 pub fn annotate(canvas: &mut Canvas<'_>, overlay: &Overlay) {
     let mut pen = Pen::new(canvas);
     for mark in &overlay.zones {
         zone(&mut pen, mark);
-    }
-    for mark in &overlay.lines {
-        line(&mut pen, mark);
     }
     for mark in &overlay.people {
         person(&mut pen, mark);
@@ -83,6 +80,9 @@ pub fn annotate(canvas: &mut Canvas<'_>, overlay: &Overlay) {
             let thick = pen.stroke / 2;
             pen.outline(place, thick, None, FACE);
         }
+    }
+    for mark in &overlay.lines {
+        line(&mut pen, mark);
     }
     for (n, text) in overlay.text.iter().enumerate() {
         let y = pen.line().saturating_mul(i32::try_from(n).unwrap_or(i32::MAX));

@@ -1,8 +1,8 @@
 //! Which face is whose.
 //!
 //! Boxes of people are not to be relied on: a motion detector joins two people into one box, cuts heads off, changes its
-//! mind, and forgets who stands still. So a face is followed by its own place, and a person's box only helps it over a
-//! time in which it was not seen.
+//! mind, and forgets who stands still. So a face is followed by its own place, and a person's box only joins what was
+//! seen of a face before and after a time in which it was not seen.
 
 use super::quality::Quality;
 use super::{OwnedI420, PickerSettings};
@@ -14,18 +14,16 @@ const REACH: (f32, f32) = (0.8, 1.5);
 const REACH_S: f32 = 1.5;
 /// How much larger or smaller it may have become (the logarithm): at once, and more for each second.
 const CHANGE: (f32, f32) = (0.6, 0.3);
-/// How far a face may be from its place in the person's box, in parts of the box.
-const WITHIN: f32 = 0.35;
 /// For how long a face goes on as it went, in seconds.
 const GOES_ON_S: f64 = 0.7;
 /// A face that was not seen for so long may be the same as another one on the same person, in seconds.
 const AWAY_S: f64 = 1.0;
 /// How frontal a face must be to be kept.
-const FRONTAL: f32 = 0.3;
+const FRONTAL: f32 = 0.4;
 /// How often somebody's face must have been seen frontally to be believed.
 const SEEN_OFTEN: u32 = 3;
 /// By which part a face must be better to be kept instead.
-const BETTER: f32 = 0.02;
+const BETTER: f32 = 0.01;
 
 /// A picture of a face that may be given out.
 #[derive(Debug)]
@@ -41,8 +39,6 @@ pub(super) struct Face {
     id: u64,
     /// The track of whose it is, or was when that was last known.
     pub(super) track: Option<u64>,
-    /// Where in the person's box it was, in parts of the box.
-    within: Option<Point>,
     pub(super) rect: Rect,
     /// In pictures per second.
     velocity: Point,
@@ -86,12 +82,7 @@ impl Face {
         let far = ((to.x - from.x) / w).hypot((to.y - from.y) / h) / (REACH.0 + REACH.1 * dt);
         // Who was not seen for a while, and is somewhere else now, is not who came to where he was.
         let is_elsewhere = unseen > AWAY_S && owner.is_some() && !is_on_owner;
-        if far <= 1.0 && unseen <= patience_s && !is_elsewhere {
-            return Some(far + 0.5 * change);
-        }
-        let (was, now) = (self.within?, within(&owner?.rect(), rect));
-        let moved = (now.x - was.x).hypot(now.y - was.y);
-        (is_on_owner && moved <= WITHIN).then_some(1.5 + moved + 0.5 * change)
+        (far <= 1.0 && unseen <= patience_s && !is_elsewhere).then_some(far + 0.5 * change)
     }
 
     fn observe(&mut self, found: &Detection, tracks: &[Track], t: f64) {
@@ -113,7 +104,6 @@ impl Face {
         // Of two boxes neither is known to be his.
         let only = owners.next().filter(|_| owners.next().is_none());
         let owner = still.or(only);
-        self.within = owner.map(|owner| within(&owner.rect(), &found.rect));
         if let Some(owner) = owner {
             self.track = Some(owner.id);
         }
@@ -181,8 +171,7 @@ impl Face {
             self.shot = None;
         }
         self.apart.extend(other.apart);
-        (self.track, self.within, self.rect, self.velocity) =
-            (other.track, other.within, other.rect, other.velocity);
+        (self.track, self.rect, self.velocity) = (other.track, other.rect, other.velocity);
         (self.seen, self.looked) = (other.seen, other.looked);
     }
 }
@@ -194,12 +183,6 @@ pub(super) fn is_on(track: &Track, face: &Rect) -> bool {
     let is_in = (around.x..=around.right()).contains(&centre.x)
         && (around.y..=rect.y + 0.55 * rect.h).contains(&centre.y);
     track.confirmed && track.sight != Sight::Hidden && is_in && face.h < 0.7 * rect.h
-}
-
-/// Where in somebody's box the middle of a face is, in parts of the box.
-fn within(person: &Rect, face: &Rect) -> Point {
-    let (w, h) = (person.w.max(f32::MIN_POSITIVE), person.h.max(f32::MIN_POSITIVE));
-    Point::new((face.centre().x - person.x) / w, (face.centre().y - person.y) / h)
 }
 
 /// All faces that are followed.
@@ -271,7 +254,6 @@ impl Faces {
         self.list.push(Face {
             id: self.next,
             track: None,
-            within: None,
             rect,
             velocity: Point::default(),
             seen: t,

@@ -56,7 +56,7 @@ impl Default for PickerSettings {
         Self {
             least_pixels: 24,
             least_score: 0.7,
-            looks: 2,
+            looks: 1,
             whole_s: 1.0,
             settle_s: 3.0,
             longest_s: 10.0,

@@ -22,7 +22,7 @@ const SELDOM_S: f64 = 1.0;
 /// A face of this score is good enough.
 const EXCELLENT: f32 = 0.85;
 /// By how much longer one waits before looking at somebody again after each time without a face, and at most, in seconds.
-const WAIT_S: (f64, f64) = (0.1, 0.6);
+const WAIT_S: (f64, f64) = (0.1, 0.5);
 /// A face that was seen so lately is looked for where it was, in seconds.
 const LATELY_S: f64 = 1.0;
 

@@ -6,7 +6,7 @@ use crate::Detection;
 const MOST: usize = 1000;
 
 /// What lies in a stronger box by this part is a head, legs or the same person again.
-const PART: f32 = 0.8;
+const PART: f32 = 0.55;
 
 /// The detections that no stronger one of their class overlaps by more than `overlap` (intersection over union) or contains,
 /// strongest first.

@@ -103,7 +103,7 @@ impl Tracker {
     }
 
     fn update(&mut self, strong: &mut [Detection], weak: &[Detection], t: f64) {
-        let mut matched = self.matches(strong, 0..self.tracks.len(), t, 0.92);
+        let mut matched = self.matches(strong, 0..self.tracks.len(), t, lim("L1", 0.92));
         let mut taken = taken(&matched, strong.len());
         self.join_fragments(strong, &matched, &mut taken);
         let groups = self.groups(strong, &mut matched);
@@ -111,7 +111,7 @@ impl Tracker {
         let left: Vec<usize> = (0..self.tracks.len())
             .filter(|n| matched[*n].is_none() && !groups.iter().any(|g| g.1.contains(n)))
             .collect();
-        let second = self.matches(weak, left.iter().copied(), t, 0.75);
+        let second = self.matches(weak, left.iter().copied(), t, lim("L2", 0.75));
         for (n, track) in self.tracks.iter_mut().enumerate() {
             let found = matched[n].map(|d| &strong[d]).or(second[n].map(|d| &weak[d]));
             match found {
@@ -161,13 +161,13 @@ impl Tracker {
             }
             let unseen = (t - track.last_seen) as f32;
             // The longer it was not seen, the farther away it may be.
-            let reach = 0.3 + (0.35 * (unseen - 0.15).max(0.0)).min(0.6);
+            let reach = lim("R0", 0.3) + (lim("R1", 0.35) * (unseen - 0.15).max(0.0)).min(0.6);
             let rect = track.rect();
             let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
             if 1.0 - overlap > limit {
                 return NEVER;
             }
-            let cost = 1.0 - overlap + UNLIKE * (rect.h / detection.rect.h).ln().abs().min(1.0);
+            let cost = 1.0 - overlap + lim("UN", 0.3) * (rect.h / detection.rect.h).ln().abs().min(1.0);
             // Who is there comes before who was lost, and who is believed before who is new.
             cost + if track.confirmed { 0.0 } else { 0.1 } + (0.1 * unseen).min(0.2)
         };
@@ -428,4 +428,8 @@ mod tests {
             prop_assert_eq!(seen, run());
         }
     }
+}
+
+pub(crate) fn lim(n: &str, d: f32) -> f32 {
+    std::env::var(n).map_or(d, |v| v.parse().unwrap())
 }
