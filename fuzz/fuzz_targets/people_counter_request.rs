@@ -1,5 +1,5 @@
-//! Requests of the people counter: any bytes are a request or a refusal, as a parser of JSON judges them, and what is answered
-//! at once is one short text frame of JSON.
+//! Requests of the people counter: any bytes are a request or a refusal, as a parser of JSON judges them, and what is
+//! answered at once is one short text frame of JSON.
 #![no_main]
 
 use gantry_people_counter::faces::{Ask, Step};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let read = Request::read(data);
-    // A parser that keeps what it reads has bounds of its own: on depth, on the size of numbers, on halves of characters.
+    // A parser that keeps what it reads has bounds of its own: on depth, size of numbers, halves of characters.
     if let Ok(json) = serde_json::from_slice::<Value>(data) {
         assert_ne!(read, Err(Refusal::NotJson));
         if !json.is_object() {

@@ -1,8 +1,8 @@
-//! The plugin without a gateway: feeds it pictures of a given size at a given rate, and counts, events and faces that somebody
-//! invented, for trying clients and for measuring.
+//! The plugin without a gateway: feeds it pictures of a given size at a given rate, and counts, events and faces that
+//! somebody invented, for trying clients and for measuring.
 //!
-//! `cargo run --release -p gantry-people-counter --example stream -- PORT FPS BYTES`. A line on standard input is a thing that
-//! happens: `lost` or `back` (the camera), `in`, `out`, `start`, `end`; its end ends the program.
+//! `cargo run --release -p gantry-people-counter --example stream -- PORT FPS BYTES`. A line on standard input is a thing
+//! that happens: `lost` or `back` (the camera), `in`, `out`, `start`, `end`; its end ends the program.
 
 use gantry_people_counter::gantry_plugin_v1;
 use gantry_plugin::test::{Host, Service};

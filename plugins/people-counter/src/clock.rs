@@ -13,7 +13,7 @@ impl Clock {
     pub fn of(name: Option<&str>) -> Result<Self, String> {
         let Some(name) = name else { return Ok(Self(TimeZone::system())) };
         let zone = TimeZone::get(name).map_err(|_| {
-            format!("`{name}` is no time zone that this machine knows: use a name such as `Europe/Berlin`, or install tzdata")
+            format!("`{name}` is no time zone that this machine knows: write it as `Europe/Berlin`, or install tzdata")
         })?;
         Ok(Self(zone))
     }

@@ -18,8 +18,8 @@ pub struct Config {
     pub bind: SocketAddr,
     /// The camera whose pictures are sent and whose people are counted.
     pub camera: String,
-    /// Send pictures with the people, lines and counts drawn into them. Without an `[analysis.CAMERA]` they are sent as they
-    /// are.
+    /// Send pictures with the people, lines and counts drawn into them. Without an `[analysis.CAMERA]` they are sent as
+    /// they are.
     pub annotate: bool,
     /// The most frames a second. A viewer that does not keep up gets fewer.
     #[schemars(range(min = 0.1, max = 240.0))]
@@ -37,8 +37,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Web pages that may connect, such as `https://dash.example`; `*` stands for any text. Empty: all.
     pub origins: Origins,
-    /// Bounds on what clients can cost. Unless said otherwise a message has at most 1,048,576 bytes here, and 256 of them
-    /// with 16,777,216 bytes wait for a client. An answer with faces has half as many bytes at most.
+    /// Bounds on what clients can cost. Unless said otherwise a message has at most 1,048,576 bytes here, and 256 of
+    /// them with 16,777,216 bytes wait for a client. An answer with faces has half as many bytes at most.
     #[serde(deserialize_with = "limits")]
     pub limits: Limits,
 }

@@ -137,8 +137,8 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-/// The pictures of faces that somebody is being sent. All answers with a picture share it: clients that ask and do not read
-/// cost each picture once, and not once for each of them.
+/// The pictures of faces that somebody is being sent. All answers with a picture share it: clients that ask and do not
+/// read cost each picture once, and not once for each of them.
 #[derive(Default)]
 pub struct Pictures {
     known: HashMap<u64, Weak<Picture>>,

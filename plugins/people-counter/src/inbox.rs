@@ -135,8 +135,8 @@ impl Inbox {
     }
 }
 
-/// The rate at which to watch a camera, or `None` for every frame: a limit near the camera's own rate would only drop frames
-/// that come a little early.
+/// The rate at which to watch a camera, or `None` for every frame: a limit near the camera's own rate would only drop
+/// frames that come a little early.
 fn watch_rate(max_fps: f64, camera_fps: Option<f64>) -> Option<f64> {
     camera_fps.is_none_or(|fps| fps > max_fps * 1.2).then_some(max_fps)
 }

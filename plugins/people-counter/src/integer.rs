@@ -21,8 +21,8 @@ pub enum NoInteger {
 }
 
 impl Integer {
-    /// Reads a JSON value: integers of any size, floats (cut towards zero), booleans, and text with a number in it. `null`
-    /// is [`NoInteger::Value`].
+    /// Reads a JSON value: integers of any size, floats (cut towards zero), booleans, and text with a number in it.
+    /// `null` is [`NoInteger::Value`].
     pub fn read(json: &RawValue) -> Result<Self, NoInteger> {
         let text = json.get();
         match text.as_bytes().first() {

@@ -1,7 +1,7 @@
 //! What every viewer is shown, and in which only the newest counts: the frame and the statistics.
 //!
-//! Both travel in one [`Fanout`], so that neither ever waits in a queue: whoever is done with what he was sent is given
-//! what is new to him of the two. A viewer that takes minutes for a frame costs that frame and nothing more.
+//! Both travel in one [`Fanout`], so that neither ever waits in a queue: whoever is done with what he was sent is
+//! given what is new to him of the two. A viewer that takes minutes for a frame costs that frame and nothing more.
 
 use crate::talk::Item;
 use gantry_serve::{Fanout, Feed, Segments, SegmentsBuilder, Subscription};

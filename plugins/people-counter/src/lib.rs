@@ -1,8 +1,9 @@
 //! The people counter protocol: frames, statistics, events and faces as JSON over WebSocket.
 //!
-//! [`request`] and [`integer`] read what clients send, [`message`] writes what they are sent, [`faces`] is what is asked of the
-//! runtime in between, [`counts`] where the statistics come from, and [`latest`] how a viewer is shown the newest frame and the
-//! newest statistics; none of them knows a socket. `inbox`, `hub`, `talk` and `server` put them on the network.
+//! [`request`] and [`integer`] read what clients send, [`message`] writes what they are sent, [`faces`] is what is asked
+//! of the runtime in between, [`counts`] where the statistics come from, and [`latest`] how a viewer is shown the newest
+//! frame and the newest statistics; none of them knows a socket. `inbox`, `hub`, `talk` and `server` put them on the
+//! network.
 //!
 //! This crate is *not* where people are counted, where it is decided what an event is, or where faces are kept: all of
 //! that is the runtime's. Here nothing is kept but who is connected.

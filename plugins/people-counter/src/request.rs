@@ -56,8 +56,8 @@ impl From<NoInteger> for Refusal {
 }
 
 impl Request {
-    /// Reads a message. What is not looked at is only checked to be JSON, so that nothing of a message is kept, however
-    /// deep or long it is.
+    /// Reads a message. What is not looked at is only checked to be JSON, so that nothing of a message is kept,
+    /// however deep or long it is.
     pub fn read(message: &[u8]) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(message).map_err(|_| Refusal::NotJson)?;
         let json: &RawValue = serde_json::from_str(text).map_err(|_| Refusal::NotJson)?;

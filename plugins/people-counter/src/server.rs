@@ -42,7 +42,7 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
     let desk = Desk::new(calls, config.answer_bytes());
     let endpoint = Endpoint { host, config, hub, desk, counters };
     let stop = async {
-        // Neither task ever returns, so that would be a panic: the instance's, or viewers would look at a dead stream for ever.
+        // Neither task ever returns, so that would be a panic: the instance's, or viewers would look at a dead stream.
         let ended = tokio::select! {
             () = stopping.wait() => return,
             ended = telling => ended,

@@ -36,8 +36,8 @@ impl Weight for Item {
     }
 }
 
-/// Lets a client have one answer waiting and one on its way. The next request is read when there is room: one that asks and
-/// does not read what it is answered holds its own connection up and nothing else.
+/// Lets a client have one answer waiting and one on its way. The next request is read when there is room: one that asks
+/// and does not read what it is answered holds its own connection up and nothing else.
 #[derive(Clone)]
 pub(crate) struct Turns(Arc<Semaphore>);
 

@@ -37,7 +37,7 @@ fn wrong_tables_are_refused() {
         ),
         (
             "NEWER_MINOR",
-            "needs plugin ABI 1.7, this runtime speaks 1.0: update the gateway, or build the plugin against an older gantry-plugin",
+            "needs plugin ABI 1.7, this runtime speaks 1.1: update the gateway, or build the plugin against an older gantry-plugin",
         ),
         (
             "SHORTER_TABLE",

@@ -2,7 +2,7 @@
 
 use crate::{Error, Point, Rect};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Which point of a box is the person's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -122,11 +122,15 @@ impl Line {
         ((dy * px - dx * py) / length, (dx * px + dy * py) / (length * length))
     }
 
+    /// The size of a box across the line.
+    fn extent(&self, rect: &Rect) -> f32 {
+        let (dx, dy) = (self.to.x - self.from.x, self.to.y - self.from.y);
+        (rect.w * dy.abs() + rect.h * dx.abs()) / dx.hypot(dy)
+    }
+
     /// The half width of the band for a box.
     fn band(&self, rect: &Rect) -> f32 {
-        let (dx, dy) = (self.to.x - self.from.x, self.to.y - self.from.y);
-        let extent = (rect.w * dy.abs() + rect.h * dx.abs()) / dx.hypot(dy);
-        (self.band * extent).max(LEAST_BAND)
+        (self.band * self.extent(rect)).max(LEAST_BAND)
     }
 }
 
@@ -164,7 +168,23 @@ struct Cut {
     comes: bool,
 }
 
+/// For how long is remembered where both sides of somebody were, in seconds, and the most that is remembered.
+const MEMORY_S: f64 = 3.0;
+const MOST: usize = 48;
+/// The part of his middle's way that each side of somebody must have gone, too.
+const BOTH: f32 = 0.3;
+
+/// Where somebody was seen.
 #[derive(Debug, Clone, Copy)]
+struct Place {
+    t: f64,
+    rect: Rect,
+    /// How far the middle was beyond the line, and half the extent across it.
+    far: f32,
+    half: f32,
+}
+
+#[derive(Debug, Clone)]
 struct Walk {
     /// The side on which he was last, beyond the band: true is where one goes `in`.
     settled: Option<bool>,
@@ -174,6 +194,7 @@ struct Walk {
     passed: Option<(f64, f32)>,
     cut: Option<Cut>,
     hung: Option<Hung>,
+    places: VecDeque<Place>,
 }
 
 /// Somebody who hangs into the picture from above, or did: an arm, or legs that will get a body.
@@ -194,6 +215,42 @@ impl Hung {
         let free = *self.free.get_or_insert(anchor);
         (anchor.x - free.x).abs() / rect.w.max(0.3 * rect.h) + (anchor.y - free.y).abs() / rect.h.max(0.01)
             > ON
+    }
+}
+
+impl Walk {
+    fn remember(&mut self, place: Place) {
+        let is_old = |p: &Place| place.t - p.t > MEMORY_S;
+        while self.places.len() > 1 && is_old(&self.places[1]) || self.places.len() >= MOST {
+            self.places.pop_front();
+        }
+        // Many frames a second tell nothing more.
+        if self.places.back().is_none_or(|last| place.t - last.t > MEMORY_S / MOST as f64) {
+            self.places.push_back(place);
+        }
+    }
+
+    /// Whether he went to this side as a whole: both of his sides did, and not only his middle because more or less of him
+    /// is seen. A side that an edge of the picture cuts off is not known.
+    fn went(&self, line: &Line, now: Place, side: bool) -> bool {
+        let sign = if side { 1.0 } else { -1.0 };
+        let Some(from) = self.places.iter().copied().min_by(|a, b| (sign * a.far).total_cmp(&(sign * b.far)))
+        else {
+            return true;
+        };
+        let way = sign * (now.far - from.far);
+        let (lead, trail) = (way + now.half - from.half, way - now.half + from.half);
+        let [a, b] = line.ends();
+        // Where he goes, in the picture.
+        let (x, y) = (sign * (b.y - a.y), sign * (a.x - b.x));
+        let cuts = |rect: &Rect, x: f32, y: f32| {
+            (x > 0.0 && x.abs() >= y.abs() && rect.right() > 1.0 - EDGE)
+                || (x < 0.0 && x.abs() >= y.abs() && rect.x < EDGE)
+                || (y > 0.0 && y.abs() >= x.abs() && rect.bottom() > 1.0 - EDGE)
+        };
+        let leaves_above = y < 0.0 && y.abs() >= x.abs() && now.rect.y < EDGE;
+        (lead >= BOTH * way || cuts(&now.rect, x, y) || leaves_above)
+            && (trail >= BOTH * way || cuts(&from.rect, -x, -y))
     }
 }
 
@@ -225,6 +282,7 @@ impl LineWatch {
             passed: None,
             cut: None,
             hung: None,
+            places: VecDeque::new(),
         });
         let (was, was_along, before) = walk.last;
         if (was < 0.0) != (far < 0.0) {
@@ -240,6 +298,14 @@ impl LineWatch {
         } else if walk.hung.as_mut().is_some_and(|hung| hung.walks(rect, anchor, t)) {
             walk.hung = None;
         }
+        let seen = rect.clipped();
+        let place = Place {
+            t,
+            rect: seen,
+            far: self.line.measure(seen.centre()).0,
+            half: self.line.extent(&seen) / 2.0,
+        };
+        walk.remember(place);
         let side = far > 0.0;
         if far.abs() < self.line.band(rect) || walk.settled == Some(side) {
             return None;
@@ -259,7 +325,7 @@ impl LineWatch {
                 return None;
             }
         }
-        if !counts || walk.hung.is_some() {
+        if !counts || walk.hung.is_some() || !walk.went(&self.line, place, side) {
             // The side is kept, so that it counts when he is believed, or has come down.
             return None;
         }

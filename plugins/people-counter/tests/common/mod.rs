@@ -14,6 +14,9 @@ use tungstenite::{Message, WebSocket};
 /// No test waits longer than this for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The metrics that a scenario can look at.
+const METRICS: [&str; 4] = ["clients", "rejected_messages", "skipped_frames", "overflowed_clients"];
+
 /// What a scenario wants to happen on the gateway's thread.
 enum Act {
     State(String, Value),
@@ -34,7 +37,6 @@ pub(crate) struct Gateway {
     /// How many streams are watched, as the plugin asked for them last.
     pub(crate) watched: Vec<(String, u32)>,
     pub(crate) kept_frames: usize,
-    pub(crate) health: String,
     pub(crate) metrics: Vec<(&'static str, f64)>,
     acts: VecDeque<Act>,
 }
@@ -201,10 +203,7 @@ pub(crate) fn run_with(
 ) -> Host {
     config["bind"] = json!("127.0.0.1:0");
     let gateway = Arc::new(Mutex::new(Gateway::default()));
-    gateway.lock().unwrap().metrics =
-        ["clients", "rejected_messages", "skipped_frames", "overflowed_clients"]
-            .map(|name| (name, 0.0))
-            .to_vec();
+    gateway.lock().unwrap().metrics = METRICS.map(|name| (name, 0.0)).to_vec();
     let mut host = Host::start_with(&gantry_plugin_v1, config, |host| {
         let mut offer = |name: &'static str, f: fn(&Gateway, &Value) -> Value| {
             let gateway = gateway.clone();
@@ -247,19 +246,16 @@ pub(crate) fn run_with(
             }
             host.poll();
             assert!(!host.panicked());
-            {
-                let mut gateway = rig.gateway();
-                gateway.watched = host.watched().into_iter().collect();
-                gateway.kept_frames = host.kept_frames();
-                gateway.health = host.health().map(|(_, text)| text).unwrap_or_default();
-                for (name, value) in &mut gateway.metrics {
-                    *value = host.metric(name).unwrap_or_default();
-                }
-                // Only now it has happened.
-                if act.is_some() {
-                    gateway.acts.pop_front();
-                }
+            // Before the gateway is locked: a service is called with the host locked, and locks the gateway then.
+            let (watched, kept_frames) = (host.watched().into_iter().collect(), host.kept_frames());
+            let metrics = METRICS.map(|name| (name, host.metric(name).unwrap_or_default())).to_vec();
+            let mut gateway = rig.gateway();
+            (gateway.watched, gateway.kept_frames, gateway.metrics) = (watched, kept_frames, metrics);
+            // Only now it has happened.
+            if act.is_some() {
+                gateway.acts.pop_front();
             }
+            drop(gateway);
             if act.is_none() {
                 std::thread::sleep(Duration::from_micros(300));
             }

@@ -209,7 +209,7 @@ fn two_who_were_seen_together_in_one_box_are_two_even_when_one_looks_away() {
     let (one, other) = ((Head::Front, 0.36, 0.3, 40.0), (Head::Front, 0.52, 0.3, 40.0));
     for n in 0..60 {
         let both = [one, other];
-        show.scene(&both[usize::from(n >= 25)..], &[body], true);
+        show.scene(&both[usize::from(n >= 12)..], &[body], true);
     }
     assert_eq!(show.end().len(), 2);
 }

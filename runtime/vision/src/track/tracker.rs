@@ -96,14 +96,14 @@ impl Tracker {
         strong.truncate(MOST);
         let mut weak = usable(self.settings.weak, self.settings.strong);
         weak.truncate(MOST);
-        self.update(&mut strong, &weak, t);
+        self.update(&mut strong, &weak, t, dt as f32);
         self.drop_parts(dt as f32);
         self.bury(t);
         &self.tracks
     }
 
-    fn update(&mut self, strong: &mut [Detection], weak: &[Detection], t: f64) {
-        let mut matched = self.matches(strong, 0..self.tracks.len(), t, lim("L1", 0.92));
+    fn update(&mut self, strong: &mut [Detection], weak: &[Detection], t: f64, dt: f32) {
+        let mut matched = self.matches(strong, 0..self.tracks.len(), (t, dt), lim("L1", 0.8));
         let mut taken = taken(&matched, strong.len());
         self.join_fragments(strong, &matched, &mut taken);
         let groups = self.groups(strong, &mut matched);
@@ -111,7 +111,7 @@ impl Tracker {
         let left: Vec<usize> = (0..self.tracks.len())
             .filter(|n| matched[*n].is_none() && !groups.iter().any(|g| g.1.contains(n)))
             .collect();
-        let second = self.matches(weak, left.iter().copied(), t, lim("L2", 0.75));
+        let second = self.matches(weak, left.iter().copied(), (t, dt), lim("L2", 0.5));
         for (n, track) in self.tracks.iter_mut().enumerate() {
             let found = matched[n].map(|d| &strong[d]).or(second[n].map(|d| &weak[d]));
             match found {
@@ -150,7 +150,7 @@ impl Tracker {
         &self,
         detections: &[Detection],
         among: impl Iterator<Item = usize>,
-        t: f64,
+        (t, dt): (f64, f32),
         limit: f32,
     ) -> Vec<Option<usize>> {
         let among: Vec<usize> = among.collect();
@@ -161,13 +161,14 @@ impl Tracker {
             }
             let unseen = (t - track.last_seen) as f32;
             // The longer it was not seen, the farther away it may be.
-            let reach = lim("R0", 0.3) + (lim("R1", 0.35) * (unseen - 0.15).max(0.0)).min(0.6);
+            let base = if track.hits < 3 { lim("RN", 0.4) } else { lim("R0", 0.2) + lim("RD", 0.5) * (dt - 0.1).clamp(0.0, 0.3) };
+            let reach = base + (lim("R1", 0.2) * (unseen - dt).max(0.0)).min(0.6);
             let rect = track.rect();
             let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
-            if 1.0 - overlap > limit {
+            if 1.0 - overlap > limit + if track.hits < 3 { 0.12 } else { 0.0 } {
                 return NEVER;
             }
-            let cost = 1.0 - overlap + lim("UN", 0.3) * (rect.h / detection.rect.h).ln().abs().min(1.0);
+            let cost = 1.0 - overlap + lim("UN", 0.6) * (rect.h / detection.rect.h).ln().abs().min(1.0);
             // Who is there comes before who was lost, and who is believed before who is new.
             cost + if track.confirmed { 0.0 } else { 0.1 } + (0.1 * unseen).min(0.2)
         };
