@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use gantry_plugin::Finding;
-use gantry_serve::{Limits, Origins, Tls};
+use gantry_serve::{Hosts, Limits, Origins, Tls};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -35,6 +35,8 @@ pub struct Config {
     pub time_zone: Option<String>,
     /// Speak TLS, with these PEM files.
     pub tls: Option<Tls>,
+    /// Names and addresses by which clients may call this server, such as `gateway.local`. Empty: any.
+    pub hosts: Hosts,
     /// Web pages that may connect, such as `https://dash.example`; `*` stands for any text. Empty: all.
     pub origins: Origins,
     /// Bounds on what clients can cost. Unless said otherwise a message has at most 1,048,576 bytes here, and 256 of
@@ -55,6 +57,7 @@ impl Default for Config {
             event: "busy".into(),
             time_zone: None,
             tls: None,
+            hosts: Hosts::default(),
             origins: Origins::default(),
             limits: Limits {
                 message_bytes: MESSAGE_BYTES,
@@ -161,15 +164,7 @@ impl Config {
         if let Err(message) = Clock::of(self.time_zone.as_deref()) {
             find("time_zone".into(), message);
         }
-        if let Some(Err(error)) = self.tls.as_ref().map(Tls::load) {
-            find("tls".into(), error.to_string());
-        }
-        for (i, message) in self.origins.check() {
-            find(format!("origins[{i}]"), message);
-        }
-        for (key, message) in self.limits.check() {
-            find(format!("limits.{key}"), message);
-        }
+        findings.extend(gantry_serve::check(self.tls.as_ref(), &self.hosts, &self.origins, &self.limits));
         findings
     }
 }

@@ -106,7 +106,8 @@ impl Plugin for PeopleCounter {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?;
+        let listener = Listener::bind(self.config.bind, self.config.tls.as_ref(), &self.config.limits)?
+            .only_for(&self.config.hosts);
         let address = listener.address();
         let (socket, page) = (listener.url("ws", "/"), listener.url("http", "/"));
         let events = self.events.take().ok_or_else(|| Error::new("an instance starts once"))?;

@@ -214,6 +214,9 @@ impl Worker {
         let flows = self.presence.flows(now);
         if !flows || !self.people.is_ready() {
             self.tell_empty(now);
+            // Nor does anybody's face become better.
+            let faces = self.faces.finish();
+            self.tell_faces(faces);
         }
         let mut problems: Vec<String> = self.people.problems().map(str::to_owned).collect();
         let is_running = flows && self.people.is_ready() && problems.is_empty();

@@ -123,6 +123,12 @@ impl Rect {
         Self::between(clip(self.x), clip(self.y), clip(self.right()), clip(self.bottom()))
     }
 
+    /// Whether no edge of the picture cuts it off.
+    pub(crate) fn is_whole(&self) -> bool {
+        const MARGIN: f32 = 0.01;
+        self.x > MARGIN && self.y > MARGIN && self.right() < 1.0 - MARGIN && self.bottom() < 1.0 - MARGIN
+    }
+
     /// Whether every number is one, and the size is not negative.
     #[must_use]
     pub fn is_sound(&self) -> bool {

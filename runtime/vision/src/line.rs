@@ -195,6 +195,10 @@ struct Walk {
     cut: Option<Cut>,
     hung: Option<Hung>,
     places: VecDeque<Place>,
+    /// When he came in at the left or right edge, if he did.
+    entered: Option<f64>,
+    /// Since when he seems to be on the other side, and may only look different.
+    doubted: Option<f64>,
 }
 
 /// Somebody who hangs into the picture from above, or did: an arm, or legs that will get a body.
@@ -248,9 +252,11 @@ impl Walk {
                 || (x < 0.0 && x.abs() >= y.abs() && rect.x < EDGE)
                 || (y > 0.0 && y.abs() >= x.abs() && rect.bottom() > 1.0 - EDGE)
         };
+        // His feet may be at the lower edge while more and more of him is seen from the side.
+        let is_appearing = y.abs() > x.abs() && self.entered.is_some_and(|since| now.t - since < CUT_S);
         let leaves_above = y < 0.0 && y.abs() >= x.abs() && now.rect.y < EDGE;
-        (lead >= BOTH * way || cuts(&now.rect, x, y) || leaves_above)
-            && (trail >= BOTH * way || cuts(&from.rect, -x, -y))
+        (lead >= crate::track::lim("BOTH", BOTH) * way || cuts(&now.rect, x, y) || leaves_above)
+            && (trail >= crate::track::lim("BOTH", BOTH) * way || cuts(&from.rect, -x, -y))
     }
 }
 
@@ -283,6 +289,8 @@ impl LineWatch {
             cut: None,
             hung: None,
             places: VecDeque::new(),
+            doubted: None,
+            entered: (is_at_side(rect) && rect.bottom() < 1.0 - EDGE).then_some(t),
         });
         let (was, was_along, before) = walk.last;
         if (was < 0.0) != (far < 0.0) {
@@ -291,7 +299,7 @@ impl LineWatch {
             walk.passed = Some((before + f64::from(part) * (t - before), place));
         }
         walk.last = (far, along, t);
-        let is_cut = rect.x < EDGE || rect.right() > 1.0 - EDGE;
+        let is_cut = is_at_side(rect);
         walk.cut = is_cut.then(|| walk.cut.unwrap_or(Cut { since: t, anchor, comes: is_new }));
         if hangs(rect) {
             walk.hung = Some(Hung { t, free: None });
@@ -307,6 +315,9 @@ impl LineWatch {
         };
         walk.remember(place);
         let side = far > 0.0;
+        if walk.settled == Some(side) {
+            walk.doubted = None;
+        }
         if far.abs() < self.line.band(rect) || walk.settled == Some(side) {
             return None;
         }
@@ -325,10 +336,18 @@ impl LineWatch {
                 return None;
             }
         }
-        if !counts || walk.hung.is_some() || !walk.went(&self.line, place, side) {
+        if !counts || walk.hung.is_some() {
             // The side is kept, so that it counts when he is believed, or has come down.
             return None;
         }
+        if !walk.went(&self.line, place, side) {
+            // He may be on the way. Who is not in all this time only looks different.
+            if t - *walk.doubted.get_or_insert(t) > MEMORY_S {
+                (walk.settled, walk.doubted) = (Some(side), None);
+            }
+            return None;
+        }
+        walk.doubted = None;
         walk.settled = Some(side);
         let (t_s, along) = walk.passed.take()?;
         (-BEYOND..=1.0 + BEYOND).contains(&along).then(|| Crossing {
@@ -338,6 +357,11 @@ impl LineWatch {
             track,
         })
     }
+}
+
+/// Whether the left or right edge of the picture cuts a box off.
+fn is_at_side(rect: &Rect) -> bool {
+    rect.x < EDGE || rect.right() > 1.0 - EDGE
 }
 
 /// Whether what is seen hangs into the picture from above.

@@ -150,11 +150,11 @@ fn head(u: f32, v: f32) -> Option<u8> {
     })
 }
 
-#[test]
-fn the_best_face_of_somebody_is_told_once_as_jpeg() {
+/// A camera that shows a face until `until`, in seconds.
+fn with_a_face(until: f64) -> (Bench, Bytes) {
     // Nobody goes into parts of so small a picture: the face is where the detector says.
     let size = (320, 240);
-    let while_there = |found: Detection| move |t| if t < 5.0 { vec![found] } else { Vec::new() };
+    let while_there = move |found: Detection| move |t| if t < until { vec![found] } else { Vec::new() };
     let face = Detection { rect: Rect::new(0.25, 0.36, 0.1, 0.13), score: 0.95, class: Class::Face };
     let mut bench =
         Bench::with_faces(move |_| script(while_there(person(0.3))), move |_| script(while_there(face)));
@@ -164,9 +164,14 @@ fn the_best_face_of_somebody_is_told_once_as_jpeg() {
         let (u, v) = (((n % 320) as f32 - 80.0) / 32.0, ((n / 320) as f32 - 86.4) / 31.2);
         *pixel = head(u, v).unwrap_or(*pixel);
     }
-    let data = Bytes::from(data);
+    (bench, Bytes::from(data))
+}
+
+#[test]
+fn the_best_face_of_somebody_is_told_once_as_jpeg() {
+    let (mut bench, data) = with_a_face(5.0);
     for n in 0..150 {
-        bench.publish(&frame("main/raw", n, size, data.clone()));
+        bench.publish(&frame("main/raw", n, (320, 240), data.clone()));
     }
     let faces = bench.all_seen();
     let [Seen::Face { camera, track, unix_ms, score, jpeg, width, height }] = &faces[..] else {
@@ -176,4 +181,15 @@ fn the_best_face_of_somebody_is_told_once_as_jpeg() {
     assert_eq!(jpeg.len(), 1 + (width * height) as usize * 3 / 2);
     assert!(*score > 0.0 && *score <= 1.0);
     assert!((0..=5000).contains(&(unix_ms - i64::try_from(EPOCH_MS).unwrap())), "{unix_ms}");
+}
+
+#[test]
+fn a_face_that_may_become_better_is_told_when_no_pictures_come() {
+    let (mut bench, data) = with_a_face(5.0);
+    for n in 0..15 {
+        bench.publish(&frame("main/raw", n, (320, 240), data.clone()));
+    }
+    bench.wait(Duration::from_secs(6));
+    let told = bench.next_seen();
+    assert!(matches!(told, Seen::Face { track: 1, .. }), "{told:?}");
 }

@@ -178,7 +178,7 @@ impl Detector for Motion {
     fn learn(&mut self, tracks: &[Track]) {
         // Only who has walked some way is surely a person, and not a bottle that somebody put there.
         let walkers = || tracks.iter().filter(|t| t.confirmed && t.sight == Sight::Seen);
-        for track in walkers().filter(|t| t.travelled > WALK && is_whole(&t.detected)) {
+        for track in walkers().filter(|t| t.travelled > WALK && t.detected.is_whole()) {
             let is_alone =
                 walkers().all(|t| t.id == track.id || t.detected.common(&track.detected.grown(0.1)) <= 0.0);
             if is_alone {
@@ -186,12 +186,6 @@ impl Detector for Motion {
             }
         }
     }
-}
-
-/// Whether no edge of the picture cuts a box off.
-pub(crate) fn is_whole(rect: &Rect) -> bool {
-    const MARGIN: f32 = 0.01;
-    rect.x > MARGIN && rect.y > MARGIN && rect.right() < 1.0 - MARGIN && rect.bottom() < 1.0 - MARGIN
 }
 
 /// Whether a blob is large enough for a person at its place.

@@ -9,7 +9,7 @@ mod prepare;
 pub use family::Family;
 
 use crate::Rect;
-use crate::motion::{is_whole, scale::Scale};
+use crate::motion::scale::Scale;
 use crate::{Class, Detection, Detector, Error, Frame, Sight, Track};
 use prepare::{Input, Prepared};
 use rten::{Dimension, Model, NodeId, RunOptions, ThreadPool};
@@ -167,7 +167,7 @@ impl Onnx {
     /// By how much a box of this size is less believed at its place, once it is known how large people are there.
     fn likely(&self, class: Class, rect: &Rect) -> f32 {
         match self.scale.size() {
-            Some(size) if class == Class::Person && is_whole(rect) => {
+            Some(size) if class == Class::Person && rect.is_whole() => {
                 let part = rect.h / size.at(rect.bottom()).1;
                 if part > GIANT {
                     DOUBT.0
@@ -190,7 +190,7 @@ impl Detector for Onnx {
     fn learn(&mut self, tracks: &[Track]) {
         // Only who has walked some way alone and was surely seen tells how large people are.
         let seen = || tracks.iter().filter(|t| t.confirmed && t.sight == Sight::Seen);
-        for track in seen().filter(|t| t.travelled > WALK && t.score > SURE && is_whole(&t.detected)) {
+        for track in seen().filter(|t| t.travelled > WALK && t.score > SURE && t.detected.is_whole()) {
             let around = track.detected.grown(0.1);
             if seen().all(|t| t.id == track.id || t.detected.common(&around) <= 0.0) {
                 self.scale.learn(track.detected);

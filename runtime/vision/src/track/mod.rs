@@ -5,6 +5,7 @@ mod group;
 mod kalman;
 mod tracker;
 
+pub(crate) use tracker::lim;
 pub use tracker::{Tracker, TrackerSettings};
 
 use crate::{Class, Point, Rect};

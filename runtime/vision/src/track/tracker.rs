@@ -34,6 +34,8 @@ const PART: f32 = 0.7;
 const PART_S: f32 = 1.0;
 /// What it costs that a detection is higher or lower than who it would be, by a factor of e.
 const UNLIKE: f32 = 0.3;
+/// By how much less somebody who is new or cut off must overlap.
+const EASE: f32 = 0.14;
 /// What a pair costs that must not be.
 const NEVER: f32 = 1e3;
 
@@ -134,7 +136,8 @@ impl Tracker {
             group::observe(&mut members, strong[*detection].rect, t);
         }
         for track in &mut self.tracks {
-            track.confirmed |= track.strong_hits >= 3 && t - track.since >= self.settings.confirm_s - 1e-6;
+            track.confirmed |= track.strong_hits >= lim("SH", 3.0) as u32
+                && t - track.since >= self.settings.confirm_s - 1e-6;
         }
         for (detection, taken) in strong.iter().zip(taken) {
             if !taken && self.tracks.len() < MOST && !self.is_part_of_somebody(detection) {
@@ -161,14 +164,22 @@ impl Tracker {
             }
             let unseen = (t - track.last_seen) as f32;
             // The longer it was not seen, the farther away it may be.
-            let base = if track.hits < 3 { lim("RN", 0.4) } else { lim("R0", 0.2) + lim("RD", 0.5) * (dt - 0.1).clamp(0.0, 0.3) };
+            let base = if track.hits < 3 {
+                lim("RN", 0.4)
+            } else {
+                lim("R0", 0.2) + lim("RD", 0.5) * (dt - 0.1).clamp(0.0, 0.3)
+            };
             let reach = base + (lim("R1", 0.2) * (unseen - dt).max(0.0)).min(0.6);
             let rect = track.rect();
             let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
-            if 1.0 - overlap > limit + if track.hits < 3 { 0.12 } else { 0.0 } {
+            let is_cut = !detection.rect.is_whole();
+            // Somebody new may go anywhere, and who comes in or goes out at an edge changes his size.
+            let limit = if is_cut || track.hits < 3 { limit + EASE } else { limit };
+            if 1.0 - overlap > limit {
                 return NEVER;
             }
-            let cost = 1.0 - overlap + lim("UN", 0.6) * (rect.h / detection.rect.h).ln().abs().min(1.0);
+            let cost = 1.0 - overlap
+                + if is_cut { 0.0 } else { lim("UN", 0.6) } * (rect.h / detection.rect.h).ln().abs().min(1.0);
             // Who is there comes before who was lost, and who is believed before who is new.
             cost + if track.confirmed { 0.0 } else { 0.1 } + (0.1 * unseen).min(0.2)
         };
