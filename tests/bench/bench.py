@@ -105,7 +105,7 @@ def run_camload(arguments, launch, port, pid):
     options += ["--clients", arguments.clients, "--slow", arguments.slow, "--seconds", arguments.seconds]
     options += ["--label", arguments.label or arguments.server]
     # ustreamer says when a picture was taken in no other place than the picture.
-    stamp = arguments.stamp or ("comment" if launch.protocol == "mjpeg" else "epoch")
+    stamp = arguments.stamp or launch.stamp or ("comment" if launch.protocol == "mjpeg" else "epoch")
     options += ["--stamp", stamp, *shlex.split(arguments.load_options)]
     return harness.run_load("camload", options, arguments.client_core, arguments.seconds + 60)
 

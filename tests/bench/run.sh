@@ -4,6 +4,8 @@
 #   run.sh setup            makes the tools, the peers and the pictures
 #   run.sh matrix [PEERS]   measures camera streams: those of servers.py that are named, or the usual ones
 #   run.sh state [PEERS]    measures shared state: gantry, state_node, state_py
+#   run.sh people [PEERS]   measures the people counter's stream beside plain WebSocket servers
+#   run.sh counting         measures what looking for people costs, and how exact it is
 #   run.sh                  all of it
 #
 # Needs Rust, gcc, node with npm, python3 with venv, and gst-launch-1.0 with the plugins base and good; Gantry is
@@ -68,6 +70,25 @@ matrix() {
     fi
 }
 
+people() {
+    local asked=("$@") server
+    [ ${#asked[@]} -gt 0 ] || asked=(floor gantry_people ws_node ws_py ws_bun)
+    for clients in 50 200; do
+        for _ in $(seq "$rounds"); do
+            for server in "${asked[@]}"; do
+                measure bench.py "$server" --clients "$clients" --seconds "$seconds"
+            done
+        done
+    done
+    for server in gantry_people ws_node ws_py; do
+        measure bench.py "$server" --clients 55 --slow 5 --seconds 20
+    done
+}
+
+counting() {
+    python3 counting.py
+}
+
 state() {
     local asked=("$@") server load
     [ ${#asked[@]} -gt 0 ] || asked=(gantry state_node state_py)
@@ -89,15 +110,17 @@ tables() {
 
 case ${1:-all} in
 setup) setup ;;
-matrix | state)
+matrix | state | people)
     "$@"
     tables
     ;;
+counting) counting ;;
 all)
     setup
     matrix
     state
     tables
+    counting
     ;;
-*) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+*) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
 esac

@@ -26,6 +26,8 @@ class Launch:
     command: list
     protocol: str
     environment: dict = dataclasses.field(default_factory=dict)
+    # Where a message says when it was made, if it does so in another way than most.
+    stamp: str | None = None
 
 
 @dataclasses.dataclass
@@ -92,6 +94,22 @@ def gantry(stream):
     return Launch([stream.gantry, "run", "--config", stream.config, *camera], "sio", environment)
 
 
+def gantry_people(stream):
+    """Gantry with the same camera and the people counter, sending its pictures as they are."""
+    width, height = stream.resolution.split("x")
+    environment = {
+        **runtime_environment(stream.state_dir),
+        **fake_camera(stream),
+        "GANTRY_PLUGINS__PEOPLE_COUNTER__BIND": f"127.0.0.1:{stream.port}",
+        "GANTRY_CAMERAS__MAIN__WIDTH": width,
+        "GANTRY_CAMERAS__MAIN__HEIGHT": height,
+        "GANTRY_CAMERAS__MAIN__FPS": str(stream.fps),
+    }
+    camera = ["--camera", "v4l2:///dev/fakevideo0?format=mjpeg"]
+    command = [stream.gantry, "run", "--config", HERE / "people.toml", *camera]
+    return Launch(command, "ws", environment, "datetime")
+
+
 def ustreamer(stream):
     """ustreamer (Debian package) with the same camera, passing its JPEGs through."""
     camera = ["-d", "/dev/fakevideo0", "-r", stream.resolution, "-m", "JPEG", "-c", "HW", "-f", stream.fps]
@@ -113,6 +131,7 @@ def bun(stream):
 SERVERS = {
     "floor": program(LOAD / "floor_ws", "ws"),
     "gantry": gantry,
+    "gantry_people": gantry_people,
     "sio_node": program(PEERS / "node" / "sio_node.mjs", "sio"),
     "sio_node_volatile": program(PEERS / "node" / "sio_node.mjs", "sio", "volatile"),
     "sio_py": program(PEERS / "python" / "sio_py.py", "sio"),
@@ -201,6 +220,7 @@ STATE_SERVERS = {
 TITLES = {
     "floor": "floor (kernel writes only)",
     "gantry": "**gantry**",
+    "gantry_people": "**gantry** people counter",
     "gantry_capture": "gantry, from capture",
     "sio_node": "node socket.io",
     "sio_node_volatile": "node socket.io, volatile",
@@ -220,6 +240,7 @@ def is_installed(name, gantry_path):
     """Whether a server's program is there."""
     programs = {
         "gantry": gantry_path,
+        "gantry_people": gantry_path,
         "ws_bun": BUN,
         "sio_py": PYTHON,
         "state_py": PYTHON,

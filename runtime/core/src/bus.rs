@@ -12,7 +12,7 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// Whether only the runtime itself may send on this topic: what it tells there is believed.
 #[must_use]
 pub fn is_reserved(topic: &str) -> bool {
-    ["access/", "analysis/", "counts/", "events/", "faces/", "mappings/"]
+    ["access/", "analysis/", "counts/", "events/", "faces/", "mappings/", "records/"]
         .iter()
         .any(|own| topic.starts_with(own))
 }

@@ -1,12 +1,11 @@
 //! The faces that were kept: who may see them, and what is asked of them. They are records of the collection `faces`, each
 //! with its picture.
 
+mod album;
 mod command;
-mod desk;
 mod services;
 
 pub(crate) use command::{Command, command};
-pub(crate) use desk::Desk;
 pub(crate) use services::{Policy, Rules, offer};
 
 use gantry_store::{Query, Record};

@@ -1,8 +1,12 @@
 //! The durable records of the gateway: what must not be lost.
 
 mod command;
+mod desk;
+mod services;
 
 pub(crate) use command::{Command, command};
+pub(crate) use desk::{Busy, Desk};
+pub(crate) use services::offer;
 
 use gantry_core::config::Config;
 use gantry_core::health::{Health, Level};

@@ -6,10 +6,10 @@ use crate::check::count;
 use crate::config::{pipeline_dir, plugin_dir};
 use crate::counts::{self, Counts};
 use crate::encoder::Encoders;
-use crate::faces::{self, Desk};
+use crate::faces;
 use crate::metrics::Metrics;
 use crate::readiness::{self, Problem};
-use crate::records::Records;
+use crate::records::{self, Desk, Records};
 use crate::state::State;
 use crate::tape::Tape;
 use crate::watchdog;
@@ -73,9 +73,10 @@ impl Gateway {
         let post = counts.post();
         let analyses =
             Analyses::new(runtime.clone(), Arc::<Encoders>::default(), Arc::new(move |seen| post.seen(seen)));
-        let desk = Arc::new(Desk::start(records.clone())?);
+        let desk = Arc::new(Desk::start(&records)?);
         let face_policy = Arc::<faces::Rules>::default();
-        faces::offer(&runtime, &desk, state.door(), &face_policy, &records);
+        faces::offer(&runtime, &desk, state.door(), &face_policy);
+        records::offer(&runtime, &desk, &records);
         let settings = Settings { state_dir: config.state_dir.clone(), plugin_dir: plugin_dir(config) };
         let plugins = Plugins::new(runtime.clone(), settings);
         let gateway = Self {

@@ -4,6 +4,7 @@ use crate::error::{ErrorKind, ScriptError};
 use crate::mapping::{Conversion, Key, Mapping};
 use crate::program::Program;
 use crate::rest::Resting;
+use crate::session::May;
 use crate::scripts::{Conversions, Direction, Item};
 use crate::value;
 use serde_json::Value;
@@ -83,7 +84,7 @@ pub(crate) fn one(
             Err(message) => return refuse(message),
         }
     }
-    let result = program.call(function, None, &|| args.clone(), false)?;
+    let result = program.call(function, None, &|| args.clone(), May::Compute)?;
     crate::effect::log_all(&program.file, &program.engines().session.take_effects());
     value::to_json(&result).map_err(|e| {
         program.error_in(

@@ -76,23 +76,40 @@ fn page(files: &[Generated]) -> String {
             let _ = writeln!(page, "| {path} | {} |", field.about);
         }
     }
-    page.push_str(
+    let records = HOOKS.iter().filter(|hook| hook.has_record).map(|hook| format!("`{}`", hook.name));
+    let _ = write!(
+        page,
         "\n## What a rule can cause\n\n\
-         What a call caused is done only when the whole call succeeded. One that fails changes nothing, not even `this`.\n\n\
+         What a call caused is done only when the whole call succeeded. One that fails changes nothing, not even `this`; \
+         a record that it was asked about is stored as if the rule were not there.\n\n\
+         `tag`, `alert`, `drop` and `forward` are for the hooks that are asked about a record: {}.\n\n\
          | Function | What it does |\n| --- | --- |\n",
+        records.collect::<Vec<_>>().join(", "),
     );
-    for (name, text) in files {
-        for (signature, about) in functions(text) {
-            let module = name.trim_end_matches(".d.rhai");
-            let signature = if module == "actions" { signature } else { format!("{module}::{signature}") };
-            let _ = writeln!(page, "| `{signature}` | {about} |");
-        }
+    let all = files.iter().flat_map(|(name, text)| {
+        let module = name.trim_end_matches(".d.rhai");
+        let signature = move |signature| {
+            if module == "actions" { signature } else { format!("{module}::{signature}") }
+        };
+        functions(text).into_iter().map(move |(name, about)| (signature(name), about))
+    });
+    // What gives a value causes nothing.
+    let (asking, causing): (Vec<_>, Vec<_>) = all.partition(|(signature, _)| signature.contains("->"));
+    for (signature, about) in causing {
+        let _ = writeln!(page, "| `{signature}` | {about} |");
+    }
+    page.push_str(
+        "\n`print(x)` is `log::info(x)`; `debug(x)` writes a line at level DEBUG, with its place in the script.\n\n\
+         ## What scripts can ask, besides the functions that Rhai has\n\n\
+         | Function | What it gives |\n| --- | --- |\n",
+    );
+    for (signature, about) in asking {
+        let _ = writeln!(page, "| `{signature}` | {about} |");
     }
     let limits = config::Scripts::default();
     let _ = write!(
         page,
-        "\n`print(x)` is `log::info(x)`; `debug(x)` writes a line at level DEBUG, with its place in the script.\n\n\
-         ## Mappings\n\n\
+        "\n## Mappings\n\n\
          A mapping (`scripts/mappings/NAME.rhai`) ends in its table of keys. Each is the name of an observable, or a map of {}. \
          `scripts/mappings/cpro.rhai` explains them.\n\n\
          ## Shared code\n\n\

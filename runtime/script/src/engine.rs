@@ -1,7 +1,9 @@
 //! The Rhai engine with everything taken away that a script must not have.
 
-use crate::effect::{self, Level};
+use crate::actions;
+use crate::effect::{Level, log_line};
 use crate::session::{Session, Stop};
+use crate::text;
 use crate::value::Size;
 use gantry_core::config;
 use rhai::debugger::{DebuggerCommand, DebuggerEvent};
@@ -35,11 +37,13 @@ pub(crate) struct Engines {
 impl Engines {
     pub(crate) fn new(limits: &config::Scripts, libraries: &[Library]) -> Self {
         let session = Session::new(limits.max_operations.max(1));
-        let actions = Shared::new(effect::actions(&session));
-        let log = Shared::new(effect::log_module(&session));
+        let actions = Shared::new(actions::actions(&session));
+        let log = Shared::new(actions::log(&session));
+        let text = Shared::new(text::functions());
         let build = || {
             let mut engine = new_engine(limits, &session);
             engine.register_global_module(actions.clone());
+            engine.register_global_module(text.clone());
             engine.register_static_module("log", log.clone());
             for (name, module) in libraries {
                 engine.register_static_module(name, module.clone());
@@ -112,10 +116,10 @@ fn new_engine(limits: &config::Scripts, session: &Rc<Session>) -> Engine {
         })
     });
     let s = session.clone();
-    engine.on_print(move |text| s.log(Level::Info, effect::log_line(text)));
+    engine.on_print(move |text| s.log(Level::Info, log_line(text)));
     let s = session.clone();
     engine.on_debug(move |text, _, position| {
-        s.log(Level::Debug, effect::log_line(&format!("{position:?}: {text}")));
+        s.log(Level::Debug, log_line(&format!("{position:?}: {text}")));
     });
     let s = session.clone();
     #[expect(deprecated, reason = "Rhai marks what may change between versions; ours is pinned")]

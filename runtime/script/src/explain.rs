@@ -1,6 +1,6 @@
 //! What the engine's errors say to an operator: which place, which words, which next step.
 
-use crate::effect::Failure;
+use crate::actions::Failure;
 use crate::error::{ErrorKind, ScriptError};
 use crate::program::Texts;
 use crate::session::Stop;

@@ -9,6 +9,7 @@
 //! the event, so that a recording replays exactly.
 #![forbid(unsafe_code)]
 
+mod actions;
 mod convert;
 mod docs;
 mod effect;
@@ -29,6 +30,7 @@ mod setup;
 mod source;
 mod table;
 pub mod test;
+mod text;
 mod value;
 mod worker;
 

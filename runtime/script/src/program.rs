@@ -3,7 +3,10 @@
 use crate::engine::Engines;
 use crate::error::ScriptError;
 use crate::explain::{About, Place, explain, innermost, is_limit, place};
-use rhai::{AST, ASTFlags, CallFnOptions, Dynamic, Engine, EvalAltResult, Map, Position, Scope, Stmt};
+use crate::session::May;
+use rhai::{
+    AST, ASTFlags, CallFnOptions, Dynamic, Engine, EvalAltResult, Expr, Map, Position, Scope, Stmt,
+};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -87,18 +90,39 @@ impl Program {
             value: Dynamic::UNIT,
             located: RefCell::default(),
         };
-        program.value = program.top_level()?;
+        let (value, constants) = program.top_level()?;
+        program.value = value;
+        program.keep(&constants);
         Ok(program)
     }
 
-    fn top_level(&self) -> Result<Dynamic, ScriptError> {
+    /// Puts the values of constants into the statements that define them, which run with every call: a list that takes
+    /// long to make is made once.
+    fn keep(&mut self, constants: &Scope<'_>) {
+        let kept = |stmt: &Stmt| {
+            let mut stmt = stmt.clone();
+            if let Stmt::Var(var, ..) = &mut stmt
+                && let Some(value) = constants.get(var.0.as_str())
+            {
+                let place = var.1.position();
+                var.1 = Expr::DynamicConstant(Box::new(value.clone().flatten()), place);
+            }
+            stmt
+        };
+        let statements: Vec<Stmt> = self.calls.statements().iter().map(kept).collect();
+        self.calls = AST::new_with_source(statements, self.ast.shared_lib().clone(), self.file.as_ref());
+    }
+
+    /// Runs the top level. Gives its value, and that of every constant by name.
+    fn top_level(&self) -> Result<(Dynamic, Scope<'static>), ScriptError> {
         let run = |engine: &Engine| {
             let whole = engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &self.ast)?;
             // Constants must be computable without what is not constant: functions see nothing else.
-            engine.run_ast_with_scope(&mut Scope::new(), &self.calls)?;
-            Ok(whole)
+            let mut constants = Scope::new();
+            engine.run_ast_with_scope(&mut constants, &self.calls)?;
+            Ok((whole, constants))
         };
-        self.engines.session.begin(false, &self.config, self.engines.deadline().max(LOAD_DEADLINE));
+        self.engines.session.begin(May::Compute, &self.config, self.engines.deadline().max(LOAD_DEADLINE));
         let result = guarded(|| run(&self.engines.plain));
         crate::effect::log_all(&self.file, &self.engines.session.take_effects());
         result.map_err(|error| self.error("", &error, |engine| run(engine).map(|_| ())))
@@ -112,7 +136,7 @@ impl Program {
         name: &str,
         this: Option<&mut Dynamic>,
         args: &dyn Fn() -> Vec<Dynamic>,
-        may_act: bool,
+        may: May,
     ) -> Result<Dynamic, ScriptError> {
         let mut bound = this.as_deref().cloned();
         let run = |engine: &Engine, bound: &mut Option<Dynamic>, args: Vec<Dynamic>| {
@@ -123,13 +147,13 @@ impl Program {
             engine.call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.calls, name, args)
         };
         let session = &self.engines.session;
-        session.begin(may_act, &self.config, self.engines.deadline());
+        session.begin(may, &self.config, self.engines.deadline());
         let mut outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
-        if outcome.is_err() && may_act && session.was_late() {
+        if outcome.is_err() && may != May::Compute && session.was_late() {
             // Most likely the machine had something else to do, and a rule that misses an event counts wrongly. It
             // has changed nothing yet.
             bound = this.as_deref().cloned();
-            session.begin(may_act, &self.config, self.engines.deadline());
+            session.begin(may, &self.config, self.engines.deadline());
             outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
         }
         match outcome {
@@ -175,7 +199,7 @@ impl Program {
 
     fn search(&self, again: impl FnOnce(&Engine) -> Result<(), Box<EvalAltResult>>) -> Place {
         let session = &self.engines.session;
-        session.begin(session.may_act(), &self.config, session.deadline() * SEARCH_FACTOR);
+        session.begin(session.may(), &self.config, session.deadline() * SEARCH_FACTOR);
         let outcome = guarded(|| again(&self.engines.locating));
         // What it caused this time is nobody's business.
         let _ = session.take_effects();

@@ -3,6 +3,7 @@
 use crate::effect::{self, Effect};
 use crate::error::{ErrorKind, ScriptError};
 use crate::program::Program;
+use crate::session::May;
 use crate::value::{self, Size};
 use gantry_core::spelling;
 use rhai::{ASTNode, Dynamic, Expr, FnCallExpr, Map, Stmt};
@@ -17,6 +18,10 @@ pub struct Hook {
     pub name: &'static str,
     /// When it is called.
     pub about: &'static str,
+    /// Whether it is asked about a record before that is stored. Only there a rule can
+    /// [tag](Effect::Tag) it, raise an [alert](Effect::Alert), [drop](Effect::Drop) it or keep it from being
+    /// [forwarded](Effect::Forward).
+    pub has_record: bool,
     /// What is in the event.
     pub fields: &'static [Field],
 }
@@ -34,11 +39,26 @@ const fn field(path: &'static str, about: &'static str) -> Field {
     Field { path, about }
 }
 
+/// What hooks are told of a record.
+const RECORD: [Field; 6] = [
+    field("event.time", "When the device says that it was, or else when it arrived, in Unix ms."),
+    field("event.local", "The same as a date and a time of day: see `on_tick`."),
+    field("event.collection", "Where it is stored, such as `\"detections\"`."),
+    field(
+        "event.data",
+        "What the device sent, without pictures, such as `event.data.camera_id`. Write `event.data.get(\"plate\")` \
+         where it may be missing: that is `()` then.",
+    ),
+    field("event.blobs", "The pictures that came with it, a list: `event.blobs.len()` is how many."),
+    field("event.blobs[0].name, .bytes", "What a picture is called, and how many bytes it has."),
+];
+
 /// All hooks.
 pub const HOOKS: [Hook; 5] = [
     Hook {
         name: "on_count",
         about: "Somebody crossed a line, or the number of people in a zone has changed.",
+        has_record: false,
         fields: &[
             field("event.kind", "`\"crossing\"` or `\"occupancy\"`."),
             field("event.camera", "The camera that saw it."),
@@ -56,6 +76,7 @@ pub const HOOKS: [Hook; 5] = [
     Hook {
         name: "on_tick",
         about: "Once a second.",
+        has_record: false,
         fields: &[
             field("event.time", "Unix time in ms. Time in a rule is always this: there is no clock."),
             field(
@@ -86,16 +107,30 @@ pub const HOOKS: [Hook; 5] = [
     },
     Hook {
         name: "on_detection",
-        about: "A device reported a detection, such as a number plate.",
-        fields: &[],
+        about: "A device reported a detection, such as a number plate. Called before it is stored.",
+        has_record: true,
+        fields: &RECORD,
     },
-    Hook { name: "on_picture", about: "A picture arrived from a device.", fields: &[] },
-    Hook { name: "on_health", about: "A device or a part of the gateway reported how it does.", fields: &[] },
+    Hook {
+        name: "on_picture",
+        about: "A picture arrived from a device. Called before it is stored.",
+        has_record: true,
+        fields: &RECORD,
+    },
+    Hook {
+        name: "on_health",
+        about: "A device reported how it does. Called before that is stored.",
+        has_record: true,
+        fields: &RECORD,
+    },
 ];
 
 /// The most elements of an event. Not `scripts.max_elements`: an event has as many as the gateway has cameras,
 /// lines and zones, and a rule that uses only its time must not fail by that.
 const MAX_EVENT_ELEMENTS: usize = 65_536;
+
+/// The longest text in an event, in bytes: as much as a plugin can send.
+const MAX_EVENT_TEXT: usize = 1024 * 1024;
 
 /// The hook of that name, as one of the names that live as long as the program.
 pub(crate) fn hook(name: &str) -> Option<&'static str> {
@@ -183,13 +218,22 @@ impl Rule {
     ) -> Result<(Vec<Effect>, Value), ScriptError> {
         let fail = |message: String| self.program.error_in(hook, message);
         let engines = self.program.engines();
-        let size = Size { elements: engines.size.elements.max(MAX_EVENT_ELEMENTS), ..engines.size };
-        let given = value::to_dynamic(event, size)
-            .map_err(|e| fail(format!("the event cannot be given to the script: {e}")))?;
+        let Size { text, elements } = engines.size;
+        let size = Size { text: text.max(MAX_EVENT_TEXT), elements: elements.max(MAX_EVENT_ELEMENTS) };
+        let given = value::to_dynamic(event, size).map_err(|e| {
+            let e = e.replacen("Value", "it", 1);
+            let message = format!(
+                "the event is too large for rules: {e}; at most {} elements and texts of {} bytes can be given: have \
+                 its sender send less",
+                size.elements, size.text
+            );
+            ScriptError { kind: ErrorKind::Limit, ..fail(message) }
+        })?;
+        let may = if HOOKS.iter().any(|known| known.name == hook && known.has_record) { May::Judge } else { May::Act };
         let given = Cell::new(Some(given));
         let args = || vec![given.take().or_else(|| value::to_dynamic(event, size).ok()).unwrap_or_default()];
         let mut after = state.clone();
-        let _ = self.program.call(hook, Some(&mut after), &args, true)?;
+        let _ = self.program.call(hook, Some(&mut after), &args, may)?;
         let effects = self.program.engines().session.take_effects();
         let kept = value::to_json(&after)
             .and_then(|kept| if kept.is_object() { Ok(kept) } else { Err("it is no map any more".into()) })

@@ -18,6 +18,17 @@ pub(crate) enum Stop {
     Deadline,
 }
 
+/// What a call may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum May {
+    /// Give a value, and write to the log.
+    Compute,
+    /// Act, too.
+    Act,
+    /// Act, and say what becomes of the record that it is asked about.
+    Judge,
+}
+
 /// One call. The engine's native functions and callbacks share it with whoever makes the call.
 pub(crate) struct Session {
     max_operations: u64,
@@ -28,7 +39,7 @@ pub(crate) struct Session {
     /// What `config` is in the script.
     config: RefCell<Dynamic>,
     effects: RefCell<Vec<Effect>>,
-    may_act: Cell<bool>,
+    may: Cell<May>,
     /// Where the debugger was last: the place of an error that has none itself.
     last: RefCell<(Option<String>, rhai::Position)>,
 }
@@ -43,18 +54,18 @@ impl Session {
             was_late: Cell::new(false),
             config: RefCell::new(rhai::Map::new().into()),
             effects: RefCell::default(),
-            may_act: Cell::new(false),
+            may: Cell::new(May::Compute),
             last: RefCell::new((None, rhai::Position::NONE)),
         })
     }
 
-    /// Begins a call. Only rules may act; mappings and the top level of scripts may log.
-    pub(crate) fn begin(&self, may_act: bool, config: &Dynamic, deadline: Duration) {
+    /// Begins a call.
+    pub(crate) fn begin(&self, may: May, config: &Dynamic, deadline: Duration) {
         self.operations.set(0);
         self.until.set(Instant::now().checked_add(deadline));
         self.allowed.set(deadline);
         self.was_late.set(false);
-        self.may_act.set(may_act);
+        self.may.set(may);
         self.effects.borrow_mut().clear();
         let _ = self.config.replace(config.clone());
         self.last.replace((None, rhai::Position::NONE));
@@ -65,9 +76,9 @@ impl Session {
         self.allowed.get()
     }
 
-    /// Whether the call may act.
-    pub(crate) fn may_act(&self) -> bool {
-        self.may_act.get()
+    /// What the call may do.
+    pub(crate) fn may(&self) -> May {
+        self.may.get()
     }
 
     /// What the call has caused.
@@ -109,10 +120,19 @@ impl Session {
 
     /// Collects an effect; the error is a sentence.
     pub(crate) fn cause(&self, effect: Effect) -> Result<(), String> {
-        if !self.may_act.get() && !matches!(effect, Effect::Log { .. }) {
-            return Err("only a hook of a rule can act: a mapping converts values, and the top level of a \
-                        script only sets up"
-                .into());
+        match (self.may.get(), &effect) {
+            (_, Effect::Log { .. }) | (May::Judge, _) => {}
+            (May::Act, effect) if effect.is_about_a_record() => {
+                return Err("there is no record in this hook: tag, alert, drop and forward are for on_detection, \
+                            on_picture and on_health"
+                    .into());
+            }
+            (May::Act, _) => {}
+            (May::Compute, _) => {
+                return Err("only a hook of a rule can act: a mapping converts values, and the top level of a \
+                            script only sets up"
+                    .into());
+            }
         }
         let mut effects = self.effects.borrow_mut();
         if effects.len() >= MAX_EFFECTS {

@@ -228,6 +228,12 @@ impl Consumer {
         lock(&self.position).given.clear();
     }
 
+    /// The last `count` records that [`next`](Self::next) gave are given again by the next call.
+    pub fn put_back(&self, count: usize) {
+        let given = &mut lock(&self.position).given;
+        given.truncate(given.len().saturating_sub(count));
+    }
+
     /// What is not acknowledged, given or not. Takes time that grows with the backlog.
     pub fn waiting(&self) -> Result<Waiting, StoreError> {
         let acked = lock(&self.position).acked;

@@ -139,3 +139,17 @@ fn one_name_is_one_consumer_at_a_time() {
     assert!(matches!(store.consumer("x", wanting(&["a b"])).err(), Some(StoreError::BadQuery(_))));
     store.consumer("x", wanting(&[])).expect("a refused one does not occupy its name");
 }
+
+#[test]
+fn what_is_put_back_comes_again_and_what_was_given_before_does_not() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    fill(&store, 9);
+    let consumer = store.consumer("one", wanting(&[])).unwrap();
+    assert_eq!(next(&consumer, 3).0, "0 1 2");
+    assert_eq!(next(&consumer, 4).0, "3 4 5 6");
+    consumer.put_back(2);
+    assert_eq!(next(&consumer, 9).0, "5 6 7 8");
+    consumer.put_back(99);
+    assert_eq!(next(&consumer, 1).0, "0", "all that is not acknowledged");
+}

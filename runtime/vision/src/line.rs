@@ -171,6 +171,9 @@ struct Cut {
 /// For how long is remembered where both sides of somebody were, in seconds, and the most that is remembered.
 const MEMORY_S: f64 = 3.0;
 const MOST: usize = 48;
+/// For how long somebody may seem to be on the other side before it is how he looks there, in seconds: less than is
+/// remembered.
+const DOUBT_S: f64 = 2.0;
 /// The part of his middle's way that each side of somebody must have gone, too.
 const BOTH: f32 = 0.3;
 
@@ -256,7 +259,7 @@ impl Walk {
         let is_appearing = y.abs() > x.abs() && self.entered.is_some_and(|since| now.t - since < CUT_S);
         let leaves_above = y < 0.0 && y.abs() >= x.abs() && now.rect.y < EDGE;
         (lead >= crate::track::lim("BOTH", BOTH) * way || cuts(&now.rect, x, y) || leaves_above)
-            && (trail >= crate::track::lim("BOTH", BOTH) * way || cuts(&from.rect, -x, -y))
+            && (trail >= crate::track::lim("BOTH", BOTH) * way || (cuts(&from.rect, -x, -y) && !is_appearing))
     }
 }
 
@@ -342,7 +345,7 @@ impl LineWatch {
         }
         if !walk.went(&self.line, place, side) {
             // He may be on the way. Who is not in all this time only looks different.
-            if t - *walk.doubted.get_or_insert(t) > MEMORY_S {
+            if t - *walk.doubted.get_or_insert(t) > DOUBT_S {
                 (walk.settled, walk.doubted) = (Some(side), None);
             }
             return None;

@@ -43,6 +43,8 @@ pub(super) fn carry_out(parts: &Parts, rule: &str, done: Result<Vec<Effect>, Scr
             Effect::Snapshot { camera } => parts.acts.snapshot(camera.as_deref()),
             // The script thread has logged it.
             Effect::Log { .. } => {}
+            // Counts are no records: hooks that are told of them cannot cause these.
+            Effect::Tag { .. } | Effect::Alert { .. } | Effect::Drop | Effect::Forward { .. } => {}
         }
     }
     turns

@@ -1,6 +1,6 @@
 //! `gantry faces`: looks at and deletes faces, beside a running gateway or without one.
 
-use super::{COLLECTION, Face, by_number};
+use super::{COLLECTION, Face, album, by_number};
 use crate::config::Sources;
 use crate::{operator, records};
 use anyhow::{Context, bail};
@@ -122,21 +122,7 @@ fn remove_alone(config: &Config, ids: &[u64], all: bool) -> anyhow::Result<u64> 
     reader(state_dir)?;
     let _lock = crate::statedir::StateDir::lock(state_dir)?;
     let store = Store::open(&records::folder(state_dir), records::settings(config))?;
-    let mut found = Vec::new();
-    if all {
-        let mut query = Query { limit: 10_000, ..Query::collection(COLLECTION) };
-        loop {
-            let page = store.read().query(&query)?;
-            let Some(last) = page.last() else { break };
-            query.before = Some(last.id);
-            found.extend(page.iter().map(|record| record.id));
-        }
-    } else {
-        for id in ids {
-            found.extend(store.read().query(&by_number(*id))?.iter().map(|record| record.id));
-        }
-    }
-    let deleted = store.remove(&found)?;
+    let deleted = album::delete(&store, (!all).then_some(ids))?;
     store.close();
     Ok(deleted as u64)
 }

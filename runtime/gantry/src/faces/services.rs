@@ -1,13 +1,13 @@
 //! What plugins and the operator can ask about faces.
 
-use super::Desk;
-use super::desk::{MOST, Question};
-use crate::records::Records;
+use super::album::{self, MOST};
+use crate::records::{Busy, Desk, Records};
 use crate::state::Door;
 use gantry_core::Runtime;
 use gantry_core::access::Role;
 use gantry_core::config::{Analysis, Config};
 use gantry_core::services::{Caller, Reply, ServiceError};
+use gantry_store::StoreError;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,14 +50,18 @@ impl Rules {
 /// The most faces that are deleted by their numbers at once.
 const MOST_IDS: usize = 1000;
 
+fn answer(
+    records: Result<&Records, Busy>,
+    read: impl FnOnce(&Records) -> Result<Value, StoreError>,
+) -> Result<Value, ServiceError> {
+    match records {
+        Ok(records) => read(records).map_err(|error| ServiceError(error.to_string())),
+        Err(Busy) => Err(ServiceError("too many ask for faces: try again in a moment".to_owned())),
+    }
+}
+
 /// Offers `faces.get`, `faces.list` and `faces.delete`.
-pub(crate) fn offer(
-    runtime: &Runtime,
-    desk: &Arc<Desk>,
-    door: &Arc<Door>,
-    rules: &Arc<Rules>,
-    records: &Arc<Records>,
-) {
+pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, door: &Arc<Door>, rules: &Arc<Rules>) {
     let services = &runtime.services;
     let (at, asked, policy) = (door.clone(), desk.clone(), rules.clone());
     let get = move |caller: &Caller, request: Value, reply: Reply| {
@@ -69,7 +73,7 @@ pub(crate) fn offer(
         if !available || !at.who(caller, &request).0.may(read) {
             return reply(Ok(json!({ "face_id": id, "missing": "face" })));
         }
-        asked.ask(Question::Get(id), Box::new(|answer| reply(answer.map_err(ServiceError))));
+        asked.ask(move |records| reply(answer(records, |records| album::get(records, id))));
     };
     services.offer("faces.get", Arc::new(get));
 
@@ -89,11 +93,11 @@ pub(crate) fn offer(
                 }
             },
         };
-        asked.ask(Question::List(limit), Box::new(|answer| reply(answer.map_err(ServiceError))));
+        asked.ask(move |records| reply(answer(records, |records| album::list(records, limit))));
     };
     services.offer("faces.list", Arc::new(list));
 
-    let (at, asked, records) = (door.clone(), desk.clone(), records.clone());
+    let (at, asked) = (door.clone(), desk.clone());
     let delete = move |caller: &Caller, request: Value, reply: Reply| {
         let (who, _) = at.who(caller, &request);
         if !who.may(Role::Operator) {
@@ -112,16 +116,17 @@ pub(crate) fn offer(
                 return reply(Err(ServiceError(message)));
             }
         };
-        let mut said = json!({ "type": "faces-deleted", "face_ids": ids, "user": who.user, "via": &*who.via, "address": who.address });
-        let records = records.clone();
-        let done = move |answer: Result<Value, String>| {
-            if let Ok(answer) = &answer {
-                said["deleted"] = answer["deleted"].clone();
+        let mut said = json!({
+            "type": "faces-deleted", "face_ids": ids, "user": who.user, "via": &*who.via, "address": who.address,
+        });
+        asked.ask(move |records| {
+            reply(answer(records, |records| {
+                let deleted = album::delete(records.store(), ids.as_deref())?;
+                said["deleted"] = json!(deleted);
                 records.note("audit", said);
-            }
-            reply(answer.map_err(ServiceError));
-        };
-        asked.ask(Question::Delete(ids), Box::new(done));
+                Ok(json!({ "deleted": deleted }))
+            }));
+        });
     };
     services.offer("faces.delete", Arc::new(delete));
 }

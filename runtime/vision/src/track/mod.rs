@@ -43,6 +43,8 @@ pub struct Track {
     pub(crate) hits: u32,
     /// How often of these by a strong detection.
     strong_hits: u32,
+    /// In how many frames it was followed.
+    frames: u32,
     /// For how long it has been inside the box of somebody else who was seen, in seconds.
     inside_s: f32,
     /// The detection of the last frame in which it was seen alone.
@@ -70,6 +72,7 @@ impl Track {
             last_seen: t,
             hits: 1,
             strong_hits: 1,
+            frames: 1,
             inside_s: 0.0,
             detected: rect,
             first: centre,

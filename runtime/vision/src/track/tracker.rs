@@ -136,8 +136,10 @@ impl Tracker {
             group::observe(&mut members, strong[*detection].rect, t);
         }
         for track in &mut self.tracks {
-            track.confirmed |= track.strong_hits >= lim("SH", 3.0) as u32
-                && t - track.since >= self.settings.confirm_s - 1e-6;
+            track.frames += 1;
+            // Who is seen in fewer than half of the frames is noise, or the edge of something.
+            let is_often = track.strong_hits >= 3 && lim("SF", 2.0) * track.strong_hits as f32 >= track.frames as f32;
+            track.confirmed |= is_often && t - track.since >= self.settings.confirm_s - 1e-6;
         }
         for (detection, taken) in strong.iter().zip(taken) {
             if !taken && self.tracks.len() < MOST && !self.is_part_of_somebody(detection) {

@@ -1,0 +1,376 @@
+//! What plugins can keep and ask of records: append, query, count, and durable consumers.
+
+use super::{Busy, Desk, Records};
+use crate::operator;
+use bytes::Bytes;
+use gantry_core::Runtime;
+use gantry_core::bus::Bus;
+use gantry_core::services::{Caller, Reply, ServiceError};
+use gantry_store::{
+    Consumer, ConsumerSettings, Direction, Draft, FieldEquals, Order, Query, Record, Start, StoreError, Uuid,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// What the runtime itself keeps: plugins read it and do not write it.
+const OWN: [&str; 8] = ["audit", "counts", "days", "events", "faces", "hours", "recordings", "snapshots"];
+/// The most records of one answer, and the most bytes of their blobs.
+const MOST: usize = 1000;
+const MOST_BYTES: u64 = 32 << 20;
+/// The most consumers of one plugin.
+const MOST_CONSUMERS: usize = 16;
+/// The least time between two words that there is more, in milliseconds.
+const WAKE_MS: u64 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Append {
+    collection: String,
+    #[serde(default)]
+    time_ms: Option<i64>,
+    data: Value,
+    #[serde(default)]
+    dedup_key: Option<String>,
+    /// The names of the blobs that come with it.
+    #[serde(default)]
+    blobs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Field {
+    path: Vec<String>,
+    value: Value,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    #[default]
+    Appended,
+    Time,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ask {
+    collection: String,
+    #[serde(default)]
+    id: Option<Uuid>,
+    #[serde(default)]
+    from_ms: Option<i64>,
+    #[serde(default)]
+    to_ms: Option<i64>,
+    #[serde(default)]
+    fields: Vec<Field>,
+    #[serde(default)]
+    order: End,
+    #[serde(default)]
+    by: By,
+    #[serde(default)]
+    before: Option<Uuid>,
+    #[serde(default)]
+    after: Option<Uuid>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    blobs: bool,
+}
+
+impl Ask {
+    fn query(self, limit: usize) -> Query {
+        Query {
+            collection: Some(self.collection),
+            from: self.from_ms,
+            until: self.to_ms,
+            after: self.after,
+            before: self.before,
+            fields: self.fields.into_iter().map(|f| FieldEquals { path: f.path, value: f.value }).collect(),
+            order: match self.by {
+                By::Appended => Order::Appended,
+                By::Time => Order::Time,
+            },
+            direction: match self.order {
+                End::Newest => Direction::Newest,
+                End::Oldest => Direction::Oldest,
+            },
+            limit,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    consumer: String,
+    collections: BTreeSet<String>,
+    #[serde(default)]
+    start: Begin,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Begin {
+    #[default]
+    Oldest,
+    Now,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Next {
+    consumer: String,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    blobs: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ack {
+    consumer: String,
+    up_to: Uuid,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    consumer: String,
+}
+
+type Answer = Result<Value, ServiceError>;
+
+fn read<T: serde::de::DeserializeOwned>(service: &str, request: Value) -> Result<T, ServiceError> {
+    serde_json::from_value(request).map_err(|error| {
+        let path = error.path().to_string();
+        ServiceError(format!("{service}: {path}: {}: correct the request", error.into_inner()))
+    })
+}
+
+fn failed(service: &str, error: &StoreError) -> ServiceError {
+    ServiceError(format!("{service}: {error}"))
+}
+
+/// The consumers that plugins have opened, by the plugin's and their own name. They stay open: an instance that is started
+/// again goes on with its own.
+struct Consumers {
+    open: Mutex<BTreeMap<(String, String), Arc<Consumer>>>,
+    bus: Arc<Bus>,
+    begin: Instant,
+}
+
+impl Consumers {
+    /// Tells on `records/PLUGIN/CONSUMER` that there is more, at most ten times a second: whoever listens looks once a second
+    /// besides.
+    fn wake(&self, plugin: &str, name: &str) -> impl Fn() + Send + Sync + 'static {
+        let (bus, begin, told) = (self.bus.clone(), self.begin, AtomicU64::new(0));
+        let (sender, topic): (Arc<str>, _) = ("records".into(), format!("records/{plugin}/{name}"));
+        move || {
+            let now = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(WAKE_MS);
+            let due = |last: u64| (now >= last.saturating_add(WAKE_MS)).then_some(now);
+            if told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok() {
+                // A name that is none for a topic is never woken, and looks.
+                let _ = bus.publish(&sender, &topic, Bytes::from_static(b"{}"));
+            }
+        }
+    }
+
+    fn open(&self, records: &Records, plugin: &str, open: Open) -> Answer {
+        let Open { consumer, collections, start } = open;
+        let refuse = |message: String| ServiceError(format!("records.open: {message}"));
+        let key = (plugin.to_owned(), consumer);
+        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is made anew, because it may want other collections than it did.
+        all.remove(&key);
+        if all.keys().filter(|(of, _)| *of == key.0).count() >= MOST_CONSUMERS {
+            return Err(refuse(format!("there are {MOST_CONSUMERS} already: use one of them")));
+        }
+        let start = match start {
+            Begin::Oldest => Start::Oldest,
+            Begin::Now => Start::Next,
+        };
+        let settings = ConsumerSettings { collections, hold: true, start };
+        // The operator is no plugin: no name of one has a dot.
+        let owner = if key.0 == operator::CALLER { ".operator" } else { &key.0 };
+        let name = format!("{owner}:{}", key.1);
+        let consumer = records.store().consumer(&name, settings).map_err(|e| failed("records.open", &e))?;
+        consumer.on_append(self.wake(&key.0, &key.1));
+        let waiting = waiting(&consumer).map_err(|e| failed("records.open", &e))?;
+        all.insert(key, Arc::new(consumer));
+        Ok(waiting)
+    }
+
+    fn get(&self, service: &str, plugin: &str, name: &str) -> Result<Arc<Consumer>, ServiceError> {
+        let all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(&(plugin.to_owned(), name.to_owned())).cloned();
+        found.ok_or_else(|| ServiceError(format!("{service}: `{name}` is not open: call records.open first")))
+    }
+}
+
+fn waiting(consumer: &Consumer) -> Result<Value, StoreError> {
+    let waiting = consumer.waiting()?;
+    let oldest = waiting.oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    Ok(json!({ "count": waiting.count, "oldest_age_ms": oldest }))
+}
+
+/// Records as plugins get them, and whether there is no room for more of them.
+fn told(records: &Records, found: &[Record], with_blobs: bool) -> Result<(Vec<Value>, bool), StoreError> {
+    let (mut told, mut bytes) = (Vec::with_capacity(found.len()), 0);
+    for record in found {
+        let size: u64 = record.blobs.iter().map(|blob| blob.bytes).sum();
+        // One that is alone too large for an answer is told all the same, or nothing ever came after it.
+        if with_blobs && bytes + size > MOST_BYTES && !told.is_empty() {
+            return Ok((told, true));
+        }
+        bytes += size;
+        let mut blobs = Vec::new();
+        for blob in &record.blobs {
+            let mut shown = json!({ "name": blob.name, "bytes": blob.bytes });
+            if with_blobs {
+                // One that is lost is missing, and the rest of the record is not.
+                if let Ok(Some(content)) = records.store().read().blob(&blob.sha256) {
+                    shown["data"] = json!(base64_simd::STANDARD.encode_to_string(&content));
+                }
+            }
+            blobs.push(shown);
+        }
+        let data: Value = serde_json::from_str(&record.json).unwrap_or_default();
+        told.push(json!({
+            "id": record.id, "collection": record.collection, "time_ms": record.time, "stored_ms": record.stored,
+            "data": data, "blobs": blobs,
+        }));
+    }
+    Ok((told, false))
+}
+
+fn query(records: &Records, ask: Ask) -> Answer {
+    let failed = |error: StoreError| failed("records.query", &error);
+    let limit = ask.limit.unwrap_or(50).min(MOST);
+    let (with_blobs, id) = (ask.blobs, ask.id);
+    let (found, more) = match id {
+        Some(id) => {
+            let found = records.store().read().get(id).map_err(failed)?;
+            (found.into_iter().filter(|record| record.collection == ask.collection).collect(), false)
+        }
+        None => {
+            let mut found = records.store().read().query(&ask.query(limit + 1)).map_err(failed)?;
+            let more = found.len() > limit;
+            found.truncate(limit);
+            (found, more)
+        }
+    };
+    let (told, is_cut) = told(records, &found, with_blobs).map_err(failed)?;
+    Ok(json!({ "records": told, "more": more || is_cut }))
+}
+
+/// Appends what a plugin sends. Does not wait.
+fn append(records: &Records, request: Value, blobs: Vec<Bytes>, reply: Reply) {
+    let append: Append = match read("records.append", request) {
+        Ok(append) => append,
+        Err(error) => return reply(Err(error)),
+    };
+    let refused = |kind: &str, message: String| Ok(json!({ "refused": kind, "message": message }));
+    let Append { collection, time_ms, data, dedup_key, blobs: names } = append;
+    if OWN.contains(&collection.as_str()) {
+        let message = format!("`{collection}` is the runtime's own: use another collection");
+        return reply(refused("bad", message));
+    }
+    if names.len() != blobs.len() {
+        let message = format!("{} blobs have {} names: name each", blobs.len(), names.len());
+        return reply(refused("bad", message));
+    }
+    let draft = Draft {
+        collection,
+        time: time_ms,
+        json: data.to_string(),
+        blobs: names.into_iter().zip(blobs).collect(),
+        dedup_key,
+        ..Draft::default()
+    };
+    let done = move |appended: Result<gantry_store::Appended, StoreError>| {
+        reply(match appended {
+            Ok(appended) => Ok(json!({ "id": appended.id, "duplicate": appended.is_duplicate })),
+            Err(error @ StoreError::Full { .. }) => refused("full", error.to_string()),
+            Err(error @ StoreError::BadDraft(_)) => refused("bad", error.to_string()),
+            Err(error) => refused("busy", error.to_string()),
+        });
+    };
+    records.store().append(draft, Box::new(done));
+}
+
+/// Offers `records.…`.
+pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>) {
+    let services = &runtime.services;
+    let kept = records.clone();
+    services.offer_with_blobs(
+        "records.append",
+        Arc::new(move |_: &Caller, request, blobs, reply| append(&kept, request, blobs, reply)),
+    );
+    let consumers =
+        Arc::new(Consumers { open: Mutex::default(), bus: runtime.bus.clone(), begin: Instant::now() });
+    // Everything else waits for the disk, so it goes to the desk.
+    let at_desk = |name: &'static str, work: fn(&Consumers, &Records, &str, Value) -> Answer| {
+        let (desk, consumers) = (desk.clone(), consumers.clone());
+        let handler = move |caller: &Caller, request: Value, reply: Reply| {
+            let (consumers, plugin) = (consumers.clone(), caller.plugin.clone());
+            desk.ask(move |records| {
+                reply(match records {
+                    Ok(records) => work(&consumers, records, &plugin, request),
+                    Err(Busy) => Err(ServiceError(format!("{name}: too many ask: try again in a moment"))),
+                });
+            });
+        };
+        services.offer(name, Arc::new(handler));
+    };
+    at_desk("records.query", |_, records, _, request| query(records, read("records.query", request)?));
+    at_desk("records.count", |_, records, _, request| {
+        let ask: Ask = read("records.count", request)?;
+        let count = records.store().read().count(&ask.query(0)).map_err(|e| failed("records.count", &e))?;
+        Ok(json!({ "count": count }))
+    });
+    at_desk("records.open", |consumers, records, plugin, request| {
+        consumers.open(records, plugin, read("records.open", request)?)
+    });
+    at_desk("records.next", |consumers, records, plugin, request| {
+        let next: Next = read("records.next", request)?;
+        let consumer = consumers.get("records.next", plugin, &next.consumer)?;
+        let limit = next.limit.unwrap_or(50).clamp(1, MOST);
+        let found = consumer.next(limit).map_err(|e| failed("records.next", &e))?;
+        let (told, _) = told(records, &found, next.blobs).map_err(|error| {
+            consumer.put_back(found.len());
+            failed("records.next", &error)
+        })?;
+        // What found no room comes again: nothing may be left out.
+        consumer.put_back(found.len() - told.len());
+        Ok(json!({ "records": told }))
+    });
+    at_desk("records.ack", |consumers, _, plugin, request| {
+        let ack: Ack = read("records.ack", request)?;
+        let consumer = consumers.get("records.ack", plugin, &ack.consumer)?;
+        consumer.ack(ack.up_to).map_err(|e| failed("records.ack", &e))?;
+        Ok(json!({}))
+    });
+    at_desk("records.rewind", |consumers, _, plugin, request| {
+        let named: Named = read("records.rewind", request)?;
+        consumers.get("records.rewind", plugin, &named.consumer)?.rewind();
+        Ok(json!({}))
+    });
+    at_desk("records.waiting", |consumers, _, plugin, request| {
+        let named: Named = read("records.waiting", request)?;
+        let consumer = consumers.get("records.waiting", plugin, &named.consumer)?;
+        waiting(&consumer).map_err(|e| failed("records.waiting", &e))
+    });
+}

@@ -1,0 +1,89 @@
+//! Records over the plugin border's services, as the operator's socket reaches them.
+
+use gantry_tests::gateway::{Gateway, Setup};
+use serde_json::{Value, json};
+
+fn call(gateway: &Gateway, service: &str, request: &Value) -> Value {
+    let done = gateway.run(&["call", service, &request.to_string()]);
+    assert!(done.status.success(), "{service}: {}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).expect("JSON")
+}
+
+fn refusal(gateway: &Gateway, service: &str, request: &Value) -> String {
+    let done = gateway.run(&["call", service, &request.to_string()]);
+    assert!(!done.status.success(), "{service} {request}");
+    String::from_utf8(done.stderr).expect("text")
+}
+
+fn append(gateway: &Gateway, n: u32) -> Value {
+    call(
+        gateway,
+        "records.append",
+        &json!({ "collection": "detections", "data": { "n": n, "camera": n % 2 } }),
+    )
+}
+
+#[test]
+fn records_are_appended_queried_and_consumed_over_a_power_cut() {
+    let mut gateway = Setup::with_config("[cameras.main]\nsource = \"demo:?people=0\"\n").start_ready();
+    let ids: Vec<Value> = (0..5).map(|n| append(&gateway, n)["id"].clone()).collect();
+    let again = json!({ "collection": "detections", "data": 1, "dedup_key": "a" });
+    let first = call(&gateway, "records.append", &again);
+    assert_eq!(call(&gateway, "records.append", &again), json!({ "id": first["id"], "duplicate": true }));
+
+    let wanted = json!({ "collection": "detections", "fields": [{ "path": ["camera"], "value": 1 }], "order": "oldest" });
+    let found = call(&gateway, "records.query", &wanted);
+    assert_eq!((&found["more"], found["records"].as_array().map(Vec::len)), (&json!(false), Some(2)));
+    assert_eq!((&found["records"][0]["id"], &found["records"][1]["data"]["n"]), (&ids[1], &json!(3)));
+    assert_eq!(
+        call(&gateway, "records.count", &json!({ "collection": "detections" })),
+        json!({ "count": 6 })
+    );
+    let one = call(&gateway, "records.query", &json!({ "collection": "detections", "id": ids[4] }));
+    assert_eq!(one["records"][0]["data"]["n"], 4);
+    let page = call(&gateway, "records.query", &json!({ "collection": "detections", "limit": 2 }));
+    assert_eq!((&page["more"], &page["records"][0]["id"]), (&json!(true), &first["id"]));
+
+    let name = json!({ "consumer": "uplink" });
+    let open = json!({ "consumer": "uplink", "collections": ["detections"] });
+    assert_eq!(call(&gateway, "records.open", &open)["count"], 6);
+    let next = |gateway: &Gateway, limit: u32| {
+        let batch = call(gateway, "records.next", &json!({ "consumer": "uplink", "limit": limit }));
+        batch["records"].as_array().expect("records").iter().map(|r| r["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(next(&gateway, 2), ids[..2]);
+    assert_eq!(next(&gateway, 2), ids[2..4]);
+    call(&gateway, "records.ack", &json!({ "consumer": "uplink", "up_to": ids[1] }));
+    call(&gateway, "records.rewind", &name);
+    assert_eq!(next(&gateway, 1), ids[2..3]);
+    assert_eq!(call(&gateway, "records.waiting", &name)["count"], 4);
+    // What was acknowledged is on the disk with the next group.
+    append(&gateway, 9);
+    gateway.restart();
+    gateway.wait_ready();
+    assert!(refusal(&gateway, "records.next", &name).contains("records.open"));
+    assert_eq!(call(&gateway, "records.open", &open)["count"], 5);
+    assert_eq!(next(&gateway, 2), ids[2..4]);
+}
+
+#[test]
+fn what_cannot_be_a_record_is_refused_with_the_reason() {
+    let gateway = Setup::with_config("[cameras.main]\nsource = \"demo:?people=0\"\n").start_ready();
+    for (request, says) in [
+        (json!({ "collection": "audit", "data": {} }), "the runtime's own"),
+        (json!({ "collection": "No Name", "data": {} }), "collection"),
+        (json!({ "collection": "detections", "data": {}, "blobs": ["a"] }), "0 blobs have 1 names"),
+        (json!({ "collection": "detections", "data": {}, "dedup_key": "" }), "deduplication"),
+    ] {
+        let answer = call(&gateway, "records.append", &request);
+        assert_eq!(answer["refused"], "bad", "{answer}");
+        assert!(answer["message"].as_str().is_some_and(|text| text.contains(says)), "{answer}");
+    }
+    assert!(refusal(&gateway, "records.append", &json!({ "colection": "a" })).contains("colection"));
+    assert!(
+        refusal(&gateway, "records.query", &json!({ "collection": "a", "limit": "many" })).contains("limit")
+    );
+    assert!(
+        refusal(&gateway, "records.ack", &json!({ "consumer": "x", "up_to": "y" })).contains("records.ack")
+    );
+}
