@@ -154,7 +154,7 @@ struct Named {
 type Answer = Result<Value, ServiceError>;
 
 fn read<T: serde::de::DeserializeOwned>(service: &str, request: Value) -> Result<T, ServiceError> {
-    serde_json::from_value(request).map_err(|error| {
+    serde_path_to_error::deserialize(request).map_err(|error| {
         let path = error.path().to_string();
         ServiceError(format!("{service}: {path}: {}: correct the request", error.into_inner()))
     })
