@@ -4,6 +4,7 @@ use gantry_tests::client::{Client, Kind};
 use gantry_tests::gateway::Setup;
 use gantry_tests::until;
 use serde_json::json;
+use std::fs;
 
 const GOOD: &str = r#"
 [cameras.main]
@@ -70,6 +71,57 @@ bind = "127.0.0.1:0"
     // Running says the same and does not start.
     let output = setup.run(&["run"]);
     assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn what_is_wrong_with_counting_is_found_at_once() {
+    let setup = Setup::with_config(
+        r#"
+[cameras.main]
+source = "demo:"
+[analysis.main]
+detector = "onnx"
+fps = 500
+lines.door = { from = [0.5, 0.5], to = [0.5, 0.5] }
+[analysis.main.zones.hall]
+corners = [[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]]
+[analysis.yard]
+lines.gate = { from = [0.0, 0.5], to = [1.0, 0.5] }
+[counts]
+reset = "25:00"
+time_zone = "Middle/Earth"
+[rules.busy-perod]
+more_than = 3
+[rules.crowded]
+people = "many"
+"#,
+    );
+    let output = setup.run(&["check"]);
+    assert_eq!(output.status.code(), Some(78));
+    let all = text(&output.stdout) + &text(&output.stderr);
+    for expected in ["analysis.main.fps", "counts.reset"] {
+        assert!(all.contains(expected), "`{expected}` is missing in:\n{all}");
+    }
+    // What types can tell is told first; the rest when that is mended.
+    let good_types = fs::read_to_string(setup.dir().join("gantry.toml"))
+        .expect("written")
+        .replace("fps = 500", "fps = 5")
+        .replace("25:00", "23:00");
+    let output = Setup::with_config(&good_types).run(&["check"]);
+    assert_eq!(output.status.code(), Some(78));
+    let all = text(&output.stdout) + &text(&output.stderr);
+    for expected in [
+        "analysis.main.model",
+        "analysis.main.lines.door",
+        "analysis.main.zones.hall",
+        "analysis.yard",
+        "counts.time_zone",
+        "Middle/Earth",
+        "busy-period",
+        "[rules.crowded] people",
+    ] {
+        assert!(all.contains(expected), "`{expected}` is missing in:\n{all}");
+    }
 }
 
 #[test]

@@ -133,6 +133,29 @@ fn the_timetable_is_counted_exactly_and_survives_a_power_cut() {
     });
 }
 
+/// What `counts.read` tells of both ways together.
+fn counted(gateway: &gantry_tests::gateway::Gateway) -> u64 {
+    let done = gateway.run(&["call", "counts.read"]);
+    let view: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    ["count_in", "count_out"].iter().filter_map(|way| view[way].as_u64()).sum()
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_told_and_doubles_nothing() {
+    let mut gateway = Setup::with_config(&(people::config(BUSY) + LINE + RULE)).start_ready();
+    let mut before = 0;
+    for round in 0..5 {
+        let told = until("somebody to be counted", || Some(counted(&gateway)).filter(|now| *now > before));
+        gateway.restart();
+        gateway.wait_ready();
+        before = counted(&gateway);
+        assert!(before >= told, "round {round}: {before} after {told}");
+        let stats = gateway.run(&["records", "stats", "--json"]);
+        let stats: Value = serde_json::from_slice(&stats.stdout).expect("JSON");
+        assert_eq!(stats["collections"]["counts"]["count"], before, "each crossing is one record");
+    }
+}
+
 #[test]
 fn the_operator_corrects_counts_and_asks_for_history() {
     let mut gateway = Setup::with_config(&(people::config("demo:?people=0") + LINE)).start_ready();

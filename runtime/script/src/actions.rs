@@ -138,11 +138,15 @@ fn of_records(module: &mut Module, session: &Rc<Session>) {
         cause(&s, Effect::Alert { name: named("alert", name)?, data: json(&data.into())? })
     });
     let s = session.clone();
-    Doc("alert", &["name: &str", "Result<()>"], &["/// Marks the record as one that somebody should know of."])
-        .registration()
-        .set_into_module(module, move |name: &str| -> Done {
-            cause(&s, Effect::Alert { name: named("alert", name)?, data: Value::Null })
-        });
+    Doc(
+        "alert",
+        &["name: &str", "Result<()>"],
+        &["/// Marks the record as one that somebody should know of."],
+    )
+    .registration()
+    .set_into_module(module, move |name: &str| -> Done {
+        cause(&s, Effect::Alert { name: named("alert", name)?, data: Value::Null })
+    });
     let s = session.clone();
     Doc("drop", &["Result<()>"], &[
         "/// The record is not stored; its sender is told that all is well. One rule that says so is enough.",

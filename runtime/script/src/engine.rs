@@ -96,7 +96,8 @@ fn new_engine(limits: &config::Scripts, session: &Rc<Session>) -> Engine {
     engine.disable_symbol("eval");
     engine.disable_symbol("import");
     // Each of them has a default that differs between debug and release builds.
-    engine.set_max_operations(limits.max_operations.max(1));
+    // The session counts.
+    engine.set_max_operations(0);
     engine.set_max_call_levels(limits.max_call_levels.clamp(1, 64) as usize);
     engine.set_max_expr_depths(MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_DEPTH);
     engine.set_max_variables(MAX_VARIABLES);

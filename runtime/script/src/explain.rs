@@ -51,7 +51,9 @@ pub(crate) struct About<'a> {
     pub(crate) texts: &'a Texts,
     /// The names of its functions.
     pub(crate) functions: &'a [&'a str],
-    /// How long the call was allowed to take.
+    /// How many operations the call was allowed to take.
+    pub(crate) operations: u64,
+    /// How long it was allowed to take.
     pub(crate) deadline: Duration,
 }
 
@@ -83,7 +85,7 @@ pub(crate) fn explain(
 fn message(limits: &config::Scripts, about: &About<'_>, error: &EvalAltResult) -> String {
     use EvalAltResult as E;
     let operations = || {
-        let limit = limits.max_operations;
+        let limit = about.operations;
         format!("more than {limit} operations: make the loop shorter, or raise scripts.max_operations")
     };
     match error {

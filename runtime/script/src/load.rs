@@ -40,7 +40,7 @@ pub(crate) fn library(limits: &config::Scripts, name: &str, source: &Source) -> 
     }
     // Loading it as a program first gives errors with their places, and limits.
     let program = Program::load(&engines, &source.file, text, Texts::new(), no_config())?;
-    engines.session.begin(May::Compute, &no_config(), LOAD_DEADLINE);
+    engines.session.begin(May::SetUp, &no_config(), LOAD_DEADLINE);
     let module = Module::eval_ast_as_new(Scope::new(), program.ast(), &engines.plain)
         .map_err(|e| ScriptError::whole(&source.file, e.to_string()))?;
     Ok((name.to_owned(), Shared::new(module)))

@@ -4,9 +4,7 @@ use crate::engine::Engines;
 use crate::error::ScriptError;
 use crate::explain::{About, Place, explain, innermost, is_limit, place};
 use crate::session::May;
-use rhai::{
-    AST, ASTFlags, CallFnOptions, Dynamic, Engine, EvalAltResult, Expr, Map, Position, Scope, Stmt,
-};
+use rhai::{AST, ASTFlags, CallFnOptions, Dynamic, Engine, EvalAltResult, Expr, Map, Position, Scope, Stmt};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,7 +66,8 @@ impl Program {
         let mut ast = match compiled {
             Ok(ast) => ast,
             Err(error) => {
-                let about = About { file, texts: &texts, functions: &[], deadline: LOAD_DEADLINE };
+                let about =
+                    About { file, texts: &texts, functions: &[], operations: 0, deadline: LOAD_DEADLINE };
                 return Err(explain(&engines.limits, &about, &error, None));
             }
         };
@@ -122,7 +121,7 @@ impl Program {
             engine.run_ast_with_scope(&mut constants, &self.calls)?;
             Ok((whole, constants))
         };
-        self.engines.session.begin(May::Compute, &self.config, self.engines.deadline().max(LOAD_DEADLINE));
+        self.engines.session.begin(May::SetUp, &self.config, self.engines.deadline().max(LOAD_DEADLINE));
         let result = guarded(|| run(&self.engines.plain));
         crate::effect::log_all(&self.file, &self.engines.session.take_effects());
         result.map_err(|error| self.error("", &error, |engine| run(engine).map(|_| ())))
@@ -149,7 +148,7 @@ impl Program {
         let session = &self.engines.session;
         session.begin(may, &self.config, self.engines.deadline());
         let mut outcome = guarded(|| run(&self.engines.plain, &mut bound, args()));
-        if outcome.is_err() && may != May::Compute && session.was_late() {
+        if outcome.is_err() && matches!(may, May::Act | May::Judge) && session.was_late() {
             // Most likely the machine had something else to do, and a rule that misses an event counts wrongly. It
             // has changed nothing yet.
             bound = this.as_deref().cloned();
@@ -180,7 +179,7 @@ impl Program {
         again: impl FnOnce(&Engine) -> Result<(), Box<EvalAltResult>>,
     ) -> ScriptError {
         let (inner, _) = innermost(error);
-        let deadline = self.engines.session.deadline();
+        let (operations, deadline) = (self.engines.session.max_operations(), self.engines.session.deadline());
         let place = if is_limit(inner) && inner.position().is_none() {
             let key = (function.to_owned(), inner.to_string());
             let known = self.located.borrow().get(&key).cloned();
@@ -193,7 +192,7 @@ impl Program {
             None
         };
         let names: Vec<_> = self.functions.iter().map(|f| f.name.as_str()).collect();
-        let about = About { file: &self.file, texts: &self.texts, functions: &names, deadline };
+        let about = About { file: &self.file, texts: &self.texts, functions: &names, operations, deadline };
         explain(&self.engines.limits, &about, error, place)
     }
 

@@ -229,7 +229,11 @@ impl Rule {
             );
             ScriptError { kind: ErrorKind::Limit, ..fail(message) }
         })?;
-        let may = if HOOKS.iter().any(|known| known.name == hook && known.has_record) { May::Judge } else { May::Act };
+        let may = if HOOKS.iter().any(|known| known.name == hook && known.has_record) {
+            May::Judge
+        } else {
+            May::Act
+        };
         let given = Cell::new(Some(given));
         let args = || vec![given.take().or_else(|| value::to_dynamic(event, size).ok()).unwrap_or_default()];
         let mut after = state.clone();

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// The clock is looked at once in so many operations: looking each time would cost most of the time.
 const LOOK_EVERY: u64 = 256;
+/// So many times the operations of a call may be used to set up a script: a list of the configuration is looked at there.
+const SET_UP_FACTOR: u64 = 20;
 /// The most effects of one call, log lines included.
 const MAX_EFFECTS: usize = 64;
 
@@ -21,6 +23,8 @@ pub(crate) enum Stop {
 /// What a call may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum May {
+    /// Set up a script: as [`Compute`](Self::Compute), and cost more. It is rare, and nobody waits for it.
+    SetUp,
     /// Give a value, and write to the log.
     Compute,
     /// Act, too.
@@ -31,7 +35,9 @@ pub(crate) enum May {
 
 /// One call. The engine's native functions and callbacks share it with whoever makes the call.
 pub(crate) struct Session {
-    max_operations: u64,
+    /// The most operations of a usual call, and of this one.
+    usual_operations: u64,
+    max_operations: Cell<u64>,
     operations: Cell<u64>,
     until: Cell<Option<Instant>>,
     allowed: Cell<Duration>,
@@ -47,7 +53,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(max_operations: u64) -> Rc<Self> {
         Rc::new(Self {
-            max_operations,
+            usual_operations: max_operations,
+            max_operations: Cell::new(max_operations),
             operations: Cell::new(0),
             until: Cell::new(None),
             allowed: Cell::new(Duration::ZERO),
@@ -62,6 +69,8 @@ impl Session {
     /// Begins a call.
     pub(crate) fn begin(&self, may: May, config: &Dynamic, deadline: Duration) {
         self.operations.set(0);
+        let factor = if may == May::SetUp { SET_UP_FACTOR } else { 1 };
+        self.max_operations.set(self.usual_operations.saturating_mul(factor));
         self.until.set(Instant::now().checked_add(deadline));
         self.allowed.set(deadline);
         self.was_late.set(false);
@@ -74,6 +83,11 @@ impl Session {
     /// How long the call may take.
     pub(crate) fn deadline(&self) -> Duration {
         self.allowed.get()
+    }
+
+    /// How many operations the call may take.
+    pub(crate) fn max_operations(&self) -> u64 {
+        self.max_operations.get()
     }
 
     /// What the call may do.
@@ -90,11 +104,12 @@ impl Session {
         self.config.borrow().clone()
     }
 
-    /// One operation. Counted here and not only by the engine, which begins anew in every callback of a native function.
+    /// One operation. Counted here and not by the engine, which begins anew in every callback of a native
+    /// function.
     pub(crate) fn operation(&self) -> Option<Stop> {
         let count = self.operations.get() + 1;
         self.operations.set(count);
-        if count > self.max_operations {
+        if count > self.max_operations.get() {
             return Some(Stop::Operations);
         }
         let late = || self.until.get().is_some_and(|at| Instant::now() > at);
@@ -123,15 +138,19 @@ impl Session {
         match (self.may.get(), &effect) {
             (_, Effect::Log { .. }) | (May::Judge, _) => {}
             (May::Act, effect) if effect.is_about_a_record() => {
-                return Err("there is no record in this hook: tag, alert, drop and forward are for on_detection, \
+                return Err(
+                    "there is no record in this hook: tag, alert, drop and forward are for on_detection, \
                             on_picture and on_health"
-                    .into());
+                        .into(),
+                );
             }
             (May::Act, _) => {}
-            (May::Compute, _) => {
-                return Err("only a hook of a rule can act: a mapping converts values, and the top level of a \
+            (May::SetUp | May::Compute, _) => {
+                return Err(
+                    "only a hook of a rule can act: a mapping converts values, and the top level of a \
                             script only sets up"
-                    .into());
+                        .into(),
+                );
             }
         }
         let mut effects = self.effects.borrow_mut();

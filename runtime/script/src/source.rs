@@ -12,10 +12,11 @@ pub(crate) const MAX_FILE: u64 = 256 * 1024;
 const MAX_FILES: usize = 64;
 
 /// The shipped scripts, so that the program works without the folder.
-const BUILT_IN: [(Folder, &str, &str); 3] = [
+const BUILT_IN: [(Folder, &str, &str); 4] = [
     (Folder::Mappings, "cpro", include_str!("../../../scripts/mappings/cpro.rhai")),
     (Folder::Rules, "busy-period", include_str!("../../../scripts/rules/busy-period.rhai")),
     (Folder::Rules, "crowded", include_str!("../../../scripts/rules/crowded.rhai")),
+    (Folder::Rules, "watch-list", include_str!("../../../scripts/rules/watch-list.rhai")),
 ];
 
 /// What kind of script a file is, by the folder it lies in.

@@ -60,8 +60,16 @@ mod tests {
     #[test]
     fn stars_stand_for_any_characters_and_question_marks_for_one() {
         for (text, pattern) in [
-            ("", ""), ("", "*"), ("ABC123", "ABC123"), ("ABC123", "ABC*"), ("ABC123", "*123"), ("ABC123", "A*C?2*"),
-            ("ABAB", "*AB"), ("AXXBXXB", "A*B"), ("กข1234", "กข????"), ("a*b", "a*b"),
+            ("", ""),
+            ("", "*"),
+            ("ABC123", "ABC123"),
+            ("ABC123", "ABC*"),
+            ("ABC123", "*123"),
+            ("ABC123", "A*C?2*"),
+            ("ABAB", "*AB"),
+            ("AXXBXXB", "A*B"),
+            ("กข1234", "กข????"),
+            ("a*b", "a*b"),
         ] {
             assert_eq!(like(text, pattern), Ok(true), "{text} {pattern}");
         }

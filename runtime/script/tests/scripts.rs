@@ -24,7 +24,7 @@ fn the_shipped_scripts_are_good() {
     let check = check(&settings());
     let problems: Vec<_> = check.problems.iter().map(ToString::to_string).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert_eq!(check.good, ["mappings/cpro", "rules/busy-period", "rules/crowded"]);
+    assert_eq!(check.good, ["mappings/cpro", "rules/busy-period", "rules/crowded", "rules/watch-list"]);
 }
 
 /// What the guide shows must work: its rule, and its test.
@@ -122,7 +122,7 @@ fn without_a_folder_the_built_in_scripts_are_there_and_the_mapping_has_the_docum
     }
     assert_eq!(mapping.key("brightness").expect("there").writes, Conversion::Direct);
     assert_eq!(mapping.keys_of("light0").count(), 1);
-    for rule in ["busy-period", "crowded"] {
+    for rule in ["busy-period", "crowded", "watch-list"] {
         assert!(matches!(changed.try_recv(), Ok(Changed::Rule(name)) if name == rule));
     }
     assert!(changed.try_recv().is_err(), "nothing else");
