@@ -87,3 +87,40 @@ fn what_cannot_be_a_record_is_refused_with_the_reason() {
         refusal(&gateway, "records.ack", &json!({ "consumer": "x", "up_to": "y" })).contains("records.ack")
     );
 }
+
+#[test]
+fn rules_look_at_records_before_they_are_kept() {
+    let rule = "fn on_detection(event) {
+        let plate = event.data.plate;
+        if plate == \"GONE\" { discard(); return; }
+        if plate == \"WANTED\" { tag(\"wanted\"); alert(\"plates\", #{ plate: plate }); forward(false); }
+        if plate == \"BROKEN\" { throw \"cannot read it\"; }
+    }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("rules")).expect("a folder");
+    std::fs::write(folder.path().join("rules/gate.rhai"), rule).expect("written");
+    let scripts = folder.path().display().to_string();
+    let config = format!("script_dir = {scripts:?}\n[cameras.main]\nsource = \"demo:?people=0\"\n");
+    let gateway = Setup::with_config(&config).start_ready();
+    let send = |plate: &str| {
+        let data = json!({ "plate": plate });
+        call(
+            &gateway,
+            "records.append",
+            &json!({ "collection": "detections", "data": data, "hook": "on_detection" }),
+        )
+    };
+    for plate in ["PLAIN", "WANTED", "BROKEN"] {
+        assert!(send(plate)["id"].is_string(), "{plate}");
+    }
+    assert_eq!(send("GONE")["dropped"], true);
+    let kept = call(&gateway, "records.query", &json!({ "collection": "detections", "order": "oldest" }));
+    let data: Vec<&Value> = kept["records"].as_array().expect("records").iter().map(|r| &r["data"]).collect();
+    let wanted = json!({
+        "plate": "WANTED", "tags": ["wanted"],
+        "alerts": [{ "alert": "plates", "rule": "gate", "data": { "plate": "WANTED" } }], "forward": false,
+    });
+    assert_eq!(data, [&json!({ "plate": "PLAIN" }), &wanted, &json!({ "plate": "BROKEN" })]);
+    let unknown = json!({ "collection": "detections", "data": {}, "hook": "on_count" });
+    assert_eq!(call(&gateway, "records.append", &unknown)["refused"], "bad");
+}

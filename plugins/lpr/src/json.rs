@@ -112,6 +112,19 @@ pub fn depth(value: &Value) -> usize {
     }
 }
 
+/// How many values an object has, those of its values included.
+#[must_use]
+pub fn values(object: &Map<String, Value>) -> usize {
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Array(all) => 1 + all.iter().map(count).sum::<usize>(),
+            Value::Object(all) => 1 + values(all),
+            _ => 1,
+        }
+    }
+    object.values().map(count).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{MAX_DEPTH, MAX_VALUES, depth, read};

@@ -5,7 +5,7 @@
 //! A key that a client itself sends as `$blob` is kept as `$$blob`, so that nobody can make a mark.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// The fields that hold pictures, each a text or a list of texts.
@@ -283,12 +283,6 @@ fn original(mark: &Map<String, Value>, blobs: &HashMap<String, String>) -> Optio
         })
         .ok()?,
     })
-}
-
-/// A mark as it is stored, for whoever makes records without a client.
-#[must_use]
-pub fn mark(name: &str) -> Value {
-    json!({ MARK: name })
 }
 
 #[cfg(test)]

@@ -55,7 +55,8 @@ pub struct Host {
     pub frame_release: unsafe extern "C" fn(ctx: *mut c_void, frame: *const Frame) -> Status,
     /// Asks a service of the runtime (`service`, such as `state.write`) with a JSON request. The answer comes to
     /// `on_reply` with the same `token`; a call is open until that has returned. `UNKNOWN` when there is no such service,
-    /// `FULL` beyond 1024 open calls, `INVALID` when the request has more than 256 KiB.
+    /// `FULL` beyond 1024 open calls, or when the requests and blobs of those that the service has not answered would have
+    /// more than 64 MiB: try again when one of them has been. `INVALID` when the request has more than 256 KiB.
     pub call: unsafe extern "C" fn(ctx: *mut c_void, service: Slice, request: Slice, token: u64) -> Status,
     /// Asks for one `on_wake` with this `token` after `delay_ms` milliseconds. `FULL` beyond 1024 open wakes.
     pub wake_after: unsafe extern "C" fn(ctx: *mut c_void, delay_ms: u64, token: u64) -> Status,
@@ -70,12 +71,12 @@ pub struct Host {
     /// Reports how the instance does (`HEALTH_…`) with a sentence, of which 1024 bytes are kept. The last report is shown by `gantry plugins`
     /// and decides `/readyz`.
     pub health: unsafe extern "C" fn(ctx: *mut c_void, level: u32, message: Slice) -> Status,
-    /// A table of functions beyond this one, by name, or null. None exists in 1.0.
+    /// A table of functions beyond this one, by name, or null. None exists in 1.0 and 1.1.
     pub get_extension: unsafe extern "C" fn(ctx: *mut c_void, name: Slice) -> *const c_void,
     /// Since 1.1. `call` with bytes beside the JSON, such as pictures, so that they need not be base64: `blobs` points to
     /// `blob_count` slices, which the runtime copies before this returns. `UNKNOWN` also when the service takes no blobs,
-    /// `INVALID` when there are more than 16, one has more than 32 MiB, or the request more than 1 MiB; `FULL` also when
-    /// the blobs of open calls would have more than 64 MiB: try again when one of them has been answered.
+    /// `INVALID` when there are more than 16, one has more than 32 MiB, or the request more than 1 MiB, or when `blobs` is
+    /// null or misaligned; `FULL` as of `call`.
     pub call_with: unsafe extern "C" fn(
         ctx: *mut c_void,
         service: Slice,

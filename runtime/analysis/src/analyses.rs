@@ -46,9 +46,9 @@ impl Analyses {
         Self { kit: Arc::new(kit), inner: Mutex::default() }
     }
 
-    /// Starts, changes and ends analyses so that exactly those of this configuration run. What did not change is not
-    /// touched; other lines and zones, or another rate, leave the detector what it has learned. Waits for those that end
-    /// until they are done with their frame, two seconds at most.
+    /// Starts, changes and ends analyses so that exactly those of this configuration run. What did not change
+    /// is not touched; other lines and zones, or another rate, leave the detector what it has learned. Waits
+    /// for those that end until they are done with their frame, two seconds at most.
     pub fn apply(&self, config: &Config) {
         let mut inner = lock(&self.inner);
         if inner.is_shut {
@@ -89,6 +89,12 @@ impl Analyses {
     #[must_use]
     pub fn status(&self) -> Vec<AnalysisStatus> {
         lock(&self.inner).running.values().map(|handle| handle.desk.status()).collect()
+    }
+
+    /// Looks whether a thread hangs in a detector or a model: it says nothing of itself then, so its health
+    /// is degraded and its state says that it does not run. To be called every few seconds; cheap.
+    pub fn look(&self, now: Instant) {
+        lock(&self.inner).running.values().for_each(|handle| handle.desk.look(&self.kit, now));
     }
 
     /// Ends all analyses, for good, and waits until `deadline` at most: one that hangs in a model is left behind.

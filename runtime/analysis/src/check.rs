@@ -1,7 +1,7 @@
 //! What is wrong with a section.
 
 use crate::models::{FACES, Files, Models, PEOPLE, guarded, unknown_family};
-use crate::section;
+use crate::places;
 use gantry_core::config::{Analysis, Camera, Detector, Finding};
 use gantry_core::spelling;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ const MAX_NAME: usize = 40;
 /// The most corners of a zone.
 const MAX_CORNERS: usize = 64;
 
-/// Everything that is wrong with the section `[analysis.NAME]` and can be found without opening a file. Paths begin with
-/// `analysis.NAME`, as in `analysis.main.lines.door.from`; each finding ends in the next step.
+/// Everything that is wrong with the section `[analysis.NAME]` and can be found without opening a file. Paths
+/// begin with `analysis.NAME`, as in `analysis.main.lines.door.from`; each finding ends in the next step.
 #[must_use]
 pub fn check(name: &str, analysis: &Analysis, cameras: &BTreeMap<String, Camera>) -> Vec<Finding> {
     let mut findings = Findings { section: format!("analysis.{name}"), list: Vec::new() };
@@ -46,8 +46,8 @@ pub fn check(name: &str, analysis: &Analysis, cameras: &BTreeMap<String, Camera>
     findings.list
 }
 
-/// What is wrong with the models of the section: they are loaded and tried, which takes a moment and their memory. A
-/// gateway runs in spite of it, without what they would find.
+/// What is wrong with the models of the section: they are loaded and tried, which takes a moment and their
+/// memory. A gateway runs in spite of it, without what they would find.
 #[must_use]
 pub fn check_models(name: &str, analysis: &Analysis) -> Vec<Finding> {
     let mut findings = Findings { section: format!("analysis.{name}"), list: Vec::new() };
@@ -127,7 +127,7 @@ impl Findings {
             let ends = [("from", line.from), ("to", line.to)];
             let are_inside = ends.map(|(end, at)| self.point(&format!("{key}.{end}"), at));
             if are_inside == [true, true] {
-                let wrong = section::line(name, line).err();
+                let wrong = places::line(name, line).err();
                 self.list.extend(wrong.map(|e| self.at(&key, e.to_string())));
             }
             if let Some(band) = line.band {
@@ -153,7 +153,7 @@ impl Findings {
                 are_inside &= self.point(&format!("{key}.corners[{n}]"), *at);
             }
             if are_inside {
-                let wrong = section::zone(name, zone).err();
+                let wrong = places::zone(name, zone).err();
                 self.list.extend(wrong.map(|e| self.at(&key, e.to_string())));
             }
         }

@@ -3,6 +3,9 @@
 use crate::models::Models;
 use crate::section::Section;
 use crate::slot::Slot;
+use crate::voice::Voice;
+use crate::watchdog::Doing;
+use crate::zones::Zones;
 use crate::{AnalysisStatus, Encode, Seen, Sink, lock};
 use gantry_core::Runtime;
 use gantry_vision::{Point, Rect};
@@ -46,6 +49,10 @@ pub(crate) struct Desk {
     section: Mutex<Arc<Section>>,
     scene: Mutex<Arc<Scene>>,
     measures: Mutex<Measures>,
+    /// What the thread that analyses is in the middle of.
+    pub(crate) doing: Doing,
+    voice: Mutex<Voice>,
+    pub(crate) zones: Mutex<Zones>,
     /// What keeps pictures from being annotated.
     pub(crate) annotating: Mutex<Option<String>>,
     pub(crate) is_running: AtomicBool,
@@ -74,6 +81,9 @@ impl Desk {
             section: Mutex::new(Arc::new(section)),
             scene: Mutex::default(),
             measures: Mutex::default(),
+            doing: Doing::default(),
+            voice: Mutex::default(),
+            zones: Mutex::default(),
             annotating: Mutex::default(),
             is_running: AtomicBool::new(false),
             annotated: AtomicU64::new(0),
@@ -86,6 +96,22 @@ impl Desk {
     /// The section as it is now.
     pub(crate) fn section(&self) -> Arc<Section> {
         lock(&self.section).clone()
+    }
+
+    /// Says how the analysis is.
+    pub(crate) fn say(&self, kit: &Kit, section: &Section, is_running: bool, problems: Vec<String>) {
+        lock(&self.voice).say(kit, self, section, is_running, problems);
+    }
+
+    /// Says that the thread does not come back from what it is doing, if so, and that nobody is known to be
+    /// in its zones. When it does come back, it says how it is.
+    pub(crate) fn look(&self, kit: &Kit, now: Instant) {
+        let mut voice = lock(&self.voice);
+        // It may come back at this moment: then it speaks after this, and has the last word.
+        if let Some(message) = self.doing.overdue(now) {
+            voice.say(kit, self, &self.section(), false, vec![message]);
+            lock(&self.zones).tell_empty(kit, self, now);
+        }
     }
 
     /// Puts another section there, if it is another.

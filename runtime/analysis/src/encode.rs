@@ -15,7 +15,8 @@ pub struct I420<'a> {
     pub strides: [usize; 2],
 }
 
-/// Makes JPEG of pictures. Lent by whoever has an encoder; called on the threads of this crate, from several at a time.
+/// Makes JPEG of pictures. Lent by whoever has an encoder; called on the threads of this crate, from several
+/// at a time.
 pub trait Encode: Send + Sync {
     /// The picture as JPEG in this quality, 1 to 100. May block for some milliseconds.
     ///

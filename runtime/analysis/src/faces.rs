@@ -1,18 +1,20 @@
 //! The best face of everybody: the model, and what may go wrong with it. Counting goes on without it.
 
 use crate::desk::{Desk, Kit};
-use crate::models::guarded;
+use crate::models::{guarded, picker_settings};
 use crate::retry::{Retry, Trouble, stamp};
 use crate::section::Section;
+use crate::swap::ModelFile;
 use crate::{I420, Seen};
-use gantry_core::config::FaceModel;
-use gantry_vision::{BestFace, Frame, Picker, PickerSettings, Rect, Track};
+use gantry_vision::{BestFace, Frame, Picker, Rect, Track};
 use std::time::Instant;
 
 /// Keeps faces, when there is a model.
 #[derive(Default)]
 pub(crate) struct Faces {
     picker: Option<Picker>,
+    /// Where its model is from.
+    file: Option<ModelFile>,
     pub(crate) retry: Retry,
     pub(crate) trouble: Trouble,
 }
@@ -23,18 +25,27 @@ impl Faces {
         *self = Self::default();
     }
 
-    /// Loads the model, if one is wanted, there is none and it is time to try.
+    /// Loads the model, if one is wanted, there is none and it is time to try; loads it anew, if it is
+    /// another now.
     pub(crate) fn prepare(&mut self, kit: &Kit, section: &Section) {
         let Some(config) = &section.config.faces else { return };
-        if self.picker.is_some() || !self.retry.is_due((kit.clock)(), stamp) {
+        let (now, threads) = ((kit.clock)(), section.config.threads);
+        if self.picker.is_some() {
+            if let Some(file) = &mut self.file {
+                file.look(now, stamp, || kit.models.faces(config, threads));
+            }
+            return;
+        }
+        if !self.retry.is_due(now, stamp) {
             return;
         }
         let file = Some((config.model.clone(), stamp(&config.model)));
-        let made = guarded(|| kit.models.faces(config, section.config.threads));
+        let made = guarded(|| kit.models.faces(config, threads));
         let now = (kit.clock)();
         match made {
             Ok(Ok(detector)) => {
-                self.picker = Some(Picker::new(detector, settings(config)));
+                let (file, detector) = ModelFile::of(file, now, detector);
+                (self.picker, self.file) = (Some(Picker::new(detector, picker_settings(config))), file);
                 self.retry.loaded(now);
             }
             Ok(Err(message)) => self.retry.refused(now, file, message),
@@ -58,7 +69,7 @@ impl Faces {
                 Vec::new()
             }
             Err(panic) => {
-                self.picker = None;
+                (self.picker, self.file) = (None, None);
                 self.retry.panicked(now, None, broken(&panic));
                 Vec::new()
             }
@@ -108,20 +119,14 @@ impl Faces {
     /// What is the matter.
     pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
         let messages = self.retry.message().into_iter().chain(self.trouble.message());
-        messages.map(|message| format!("no faces: {message}"))
+        let stale = self.file.as_ref().and_then(ModelFile::problem);
+        let stale = stale.map(|message| format!("faces: {message}"));
+        messages.map(|message| format!("no faces: {message}")).chain(stale)
     }
 
     /// When the model may be tried again, after `now`.
     pub(crate) fn look_again(&self, now: Instant) -> Option<Instant> {
         self.retry.look(now).filter(|_| self.picker.is_none())
-    }
-}
-
-fn settings(config: &FaceModel) -> PickerSettings {
-    PickerSettings {
-        least_pixels: config.least_pixels,
-        least_score: config.least_score,
-        ..PickerSettings::default()
     }
 }
 

@@ -1,8 +1,7 @@
 //! Where detectors come from.
 
-use crate::section;
-use gantry_core::config::{Analysis, Detector as Kind, FaceModel};
-use gantry_vision::{Detector, Motion};
+use gantry_core::config::{self, Analysis, Detector as Kind, FaceModel};
+use gantry_vision::{Detector, Motion, MotionSettings, PersonSize, Picker, PickerSettings};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -24,27 +23,60 @@ pub(crate) struct Files;
 
 impl Models for Files {
     fn people(&self, config: &Analysis, shape: f32) -> Result<Box<dyn Detector>, String> {
-        match config.detector {
-            Kind::Motion => Ok(Box::new(Motion::new(section::motion(&config.motion, shape)))),
-            Kind::Onnx => {
-                let model = config.model.as_deref();
-                let model =
-                    model.ok_or("`detector = \"onnx\"` needs a model: set `model` to an ONNX file")?;
-                let person = usize::try_from(config.person_class).unwrap_or(usize::MAX);
-                load(
-                    model,
-                    &config.family,
-                    &PEOPLE,
-                    Use { person, least_score: None, threads: config.threads },
-                )
-            }
-        }
+        detector(config, shape)
     }
 
     fn faces(&self, config: &FaceModel, threads: u32) -> Result<Box<dyn Detector>, String> {
         // Faces that are less sure are not kept, but they tell that somebody's face is still there.
         let least_score = Some(0.5 * config.least_score);
         load(&config.model, &config.family, &FACES, Use { person: 0, least_score, threads })
+    }
+}
+
+/// What finds people, as a section says, in pictures whose width is `shape` times their height. Loading a
+/// model takes a moment.
+///
+/// # Errors
+/// A sentence that ends in the next step: no model, one that cannot be loaded or is of another family.
+pub fn detector(config: &Analysis, shape: f32) -> Result<Box<dyn Detector>, String> {
+    match config.detector {
+        Kind::Motion => Ok(Box::new(Motion::new(motion(&config.motion, shape)))),
+        Kind::Onnx => {
+            let model = config.model.as_deref();
+            let model = model.ok_or("`detector = \"onnx\"` needs a model: set `model` to an ONNX file")?;
+            let person = usize::try_from(config.person_class).unwrap_or(usize::MAX);
+            let how = Use { person, least_score: None, threads: config.threads };
+            load(model, &config.family, &PEOPLE, how)
+        }
+    }
+}
+
+/// What keeps the best face of everybody, as a section's `faces` says.
+///
+/// # Errors
+/// As [`detector`].
+pub fn face_picker(config: &FaceModel, threads: u32) -> Result<Picker, String> {
+    Ok(Picker::new(Files.faces(config, threads)?, picker_settings(config)))
+}
+
+/// Which faces are kept.
+pub(crate) fn picker_settings(config: &FaceModel) -> PickerSettings {
+    PickerSettings {
+        least_pixels: config.least_pixels,
+        least_score: config.least_score,
+        ..PickerSettings::default()
+    }
+}
+
+/// How motion is looked for in pictures whose width is `shape` times their height.
+fn motion(config: &config::Motion, shape: f32) -> MotionSettings {
+    MotionSettings {
+        threshold: config.threshold,
+        least_area: config.least_area,
+        // In pixels there, in parts of the picture here.
+        person: config.person.map(|p| PersonSize { top: p.top, bottom: p.bottom, aspect: p.aspect / shape }),
+        absorb_s: config.absorb.as_secs_f32(),
+        shadows: config.shadows,
     }
 }
 
@@ -125,5 +157,12 @@ mod tests {
             unknown_family("ultraface", &PEOPLE).unwrap(),
             "no such model is of the family `ultraface`: it can be `fastestdet`, `yolox`, `yolov8`"
         );
+    }
+
+    #[test]
+    fn how_wide_people_are_is_told_in_pixels_and_used_in_parts_of_the_picture() {
+        let person = Some(config::PersonSize { top: 0.2, bottom: 0.6, aspect: 0.4 });
+        let settings = motion(&config::Motion { person, ..config::Motion::default() }, 16.0 / 9.0);
+        assert!((settings.person.unwrap().aspect - 0.225).abs() < 1e-6);
     }
 }

@@ -4,6 +4,7 @@ use crate::desk::{Kit, Person};
 use crate::models::guarded;
 use crate::retry::{Retry, Trouble, stamp};
 use crate::section::Section;
+use crate::swap::ModelFile;
 use gantry_core::config::Detector as Kind;
 use gantry_vision::{Counter, Event, Frame, Sight, Track, TrackerSettings};
 
@@ -11,10 +12,12 @@ use gantry_vision::{Counter, Event, Frame, Sight, Track, TrackerSettings};
 #[derive(Default)]
 pub(crate) struct People {
     counter: Option<Counter>,
+    /// Where its detector is from, if that is a file.
+    file: Option<ModelFile>,
     pub(crate) retry: Retry,
     pub(crate) trouble: Trouble,
-    /// The highest number that somebody was given by counters before this one, and by this one. A new one begins at 1
-    /// again, and nobody outside is to notice.
+    /// The highest number that somebody was given by counters before this one, and by this one. A new one
+    /// begins at 1 again, and nobody outside is to notice.
     before: u64,
     highest: u64,
 }
@@ -32,13 +35,20 @@ impl People {
     }
 
     fn drop_counter(&mut self) {
-        self.counter = None;
+        (self.counter, self.file) = (None, None);
         self.before = self.highest;
     }
 
-    /// Makes the detector, if there is none and it is time to try.
+    /// Makes the detector, if there is none and it is time to try; makes it anew, if its model is another now.
     pub(crate) fn prepare(&mut self, kit: &Kit, section: &Section, shape: f32) {
-        if self.counter.is_some() || !self.retry.is_due((kit.clock)(), stamp) {
+        let now = (kit.clock)();
+        if self.counter.is_some() {
+            if let Some(file) = &mut self.file {
+                file.look(now, stamp, || kit.models.people(&section.config, shape));
+            }
+            return;
+        }
+        if !self.retry.is_due(now, stamp) {
             return;
         }
         let model = section.config.model.clone().filter(|_| section.config.detector == Kind::Onnx);
@@ -50,9 +60,10 @@ impl People {
             Ok(Ok(detector)) => {
                 let settings = TrackerSettings::default();
                 let places = &section.places;
+                let (watched, detector) = ModelFile::of(file.clone(), now, detector);
                 match Counter::new(detector, settings, places.lines.clone(), places.zones.clone()) {
                     Ok(counter) => {
-                        self.counter = Some(counter);
+                        (self.counter, self.file) = (Some(counter), watched);
                         self.retry.loaded(now);
                     }
                     Err(error) => self.retry.refused(now, file, error.to_string()),
@@ -72,7 +83,8 @@ impl People {
         }
     }
 
-    /// Looks at a picture that was taken at `t` seconds. `None` when that failed: it is in `retry` or `trouble` then.
+    /// Looks at a picture that was taken at `t` seconds. `None` when that failed: it is in `retry` or
+    /// `trouble` then.
     pub(crate) fn look(&mut self, kit: &Kit, picture: &Frame<'_>, t: f64) -> Option<Vec<Event>> {
         let counter = self.counter.as_mut()?;
         let looked = guarded(|| counter.step(picture, t));
@@ -117,6 +129,11 @@ impl People {
     /// How many are in each zone now.
     pub(crate) fn occupancy(&self) -> impl Iterator<Item = (&str, usize)> {
         self.counter.iter().flat_map(Counter::occupancy)
+    }
+
+    /// Why a model is used that is not the one in the file.
+    pub(crate) fn stale(&self) -> Option<&str> {
+        self.file.as_ref().and_then(ModelFile::problem)
     }
 
     /// What is the matter.

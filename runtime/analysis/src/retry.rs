@@ -1,5 +1,6 @@
 //! When something that failed is tried again. Pure: the time and what is known of files are arguments.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,13 +16,13 @@ const WELL: Duration = Duration::from_secs(60);
 /// So long after its last failure something is well again.
 const CALM: Duration = Duration::from_secs(10);
 
-/// By what a file is known to be another. `None`: it cannot be read.
-pub(crate) type Stamp = Option<(SystemTime, u64)>;
+/// By what a file is known to be another: when it was written, its bytes, its number. `None`: it cannot be read.
+pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// The stamp of a file.
 pub(crate) fn stamp(path: &Path) -> Stamp {
     let meta = std::fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
+    Some((meta.modified().ok()?, meta.len(), meta.ino()))
 }
 
 /// What is known of something that is loaded and may break.
@@ -88,8 +89,8 @@ impl Retry {
     }
 }
 
-/// Something that fails with some pictures and not with others: it is told until it went well for a while, or the log
-/// would be full of it.
+/// Something that fails with some pictures and not with others: it is told until it went well for a while, or
+/// the log would be full of it.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
     last: Option<(Instant, String)>,
@@ -119,7 +120,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn at(seconds: u64) -> Stamp {
-        Some((SystemTime::UNIX_EPOCH + SECOND * u32::try_from(seconds).unwrap(), 10))
+        Some((SystemTime::UNIX_EPOCH + SECOND * u32::try_from(seconds).unwrap(), 10, 7))
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a camera's threads are told: its section, and what it means to `gantry-vision`.
 
-use gantry_core::config::{self, Analysis, Camera, Detector};
-use gantry_vision::{Anchor, Error, Line, MotionSettings, PersonSize, Point, Zone};
+use crate::places::Places;
+use gantry_core::config::{Analysis, Camera, Detector};
 
 /// The section of one camera, ready for its threads.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,79 +57,10 @@ impl Section {
     }
 }
 
-/// How motion is looked for in pictures whose width is `shape` times their height.
-pub(crate) fn motion(config: &config::Motion, shape: f32) -> MotionSettings {
-    MotionSettings {
-        threshold: config.threshold,
-        least_area: config.least_area,
-        // In pixels there, in parts of the picture here.
-        person: config.person.map(|p| PersonSize { top: p.top, bottom: p.bottom, aspect: p.aspect / shape }),
-        absorb_s: config.absorb.as_secs_f32(),
-        shadows: config.shadows,
-    }
-}
-
-/// Lines and zones.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Places {
-    pub(crate) lines: Vec<Line>,
-    pub(crate) zones: Vec<Zone>,
-    /// What is wrong with those that are left out.
-    pub(crate) problems: Vec<String>,
-}
-
-impl Places {
-    fn of(config: &Analysis) -> Self {
-        let mut places = Self::default();
-        for (name, given) in config.lines.iter().take(crate::check::MOST) {
-            match line(name, given) {
-                Ok(line) => places.lines.push(line),
-                Err(error) => places.problems.push(error.to_string()),
-            }
-        }
-        for (name, given) in config.zones.iter().take(crate::check::MOST) {
-            match zone(name, given) {
-                Ok(_) if config.lines.contains_key(name) => {
-                    places.problems.push(Error::Name { name: name.clone() }.to_string());
-                }
-                Ok(zone) => places.zones.push(zone),
-                Err(error) => places.problems.push(error.to_string()),
-            }
-        }
-        places
-    }
-}
-
-/// A line of the configuration.
-pub(crate) fn line(name: &str, given: &config::Line) -> Result<Line, Error> {
-    let line = Line::new(name, point(given.from), point(given.to))?.with_anchor(anchor(given.anchor));
-    Ok(match given.band {
-        Some(band) => line.with_band(band),
-        None => line,
-    })
-}
-
-/// A zone of the configuration.
-pub(crate) fn zone(name: &str, given: &config::Zone) -> Result<Zone, Error> {
-    let corners = given.corners.iter().copied().map(point).collect();
-    Ok(Zone::new(name, corners)?.with_anchor(anchor(given.anchor)))
-}
-
-fn point([x, y]: [f32; 2]) -> Point {
-    Point::new(x, y)
-}
-
-fn anchor(anchor: config::Anchor) -> Anchor {
-    match anchor {
-        config::Anchor::Centre => Anchor::Centre,
-        config::Anchor::Foot => Anchor::Foot,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gantry_core::config::FaceModel;
+    use gantry_core::config::{self, FaceModel};
 
     fn faces() -> FaceModel {
         serde_json::from_value(serde_json::json!({"model": "faces.onnx"})).unwrap()
@@ -155,12 +86,5 @@ mod tests {
         assert!(!is_alike(Analysis { detector: Detector::Onnx, ..Analysis::default() }));
         let motion = config::Motion { threshold: 20, ..config::Motion::default() };
         assert!(!is_alike(Analysis { motion, ..Analysis::default() }));
-    }
-
-    #[test]
-    fn how_wide_people_are_is_told_in_pixels_and_used_in_parts_of_the_picture() {
-        let person = Some(config::PersonSize { top: 0.2, bottom: 0.6, aspect: 0.4 });
-        let settings = motion(&config::Motion { person, ..config::Motion::default() }, 16.0 / 9.0);
-        assert!((settings.person.unwrap().aspect - 0.225).abs() < 1e-6);
     }
 }

@@ -50,6 +50,6 @@ pub enum Seen {
     },
 }
 
-/// Told of what is seen, on the analysis thread, in order for each camera. Must not block: the camera is not looked at
-/// meanwhile.
+/// Told of what is seen, on the analysis thread, in order for each camera. Must not block: the camera is not
+/// looked at meanwhile.
 pub type Sink = Arc<dyn Fn(Seen) + Send + Sync>;

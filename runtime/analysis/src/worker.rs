@@ -7,7 +7,7 @@ use crate::presence::Presence;
 use crate::retry::Trouble;
 use crate::section::Section;
 use crate::slot::Feed;
-use crate::voice::Voice;
+use crate::zones::Last;
 use crate::{Seen, lock, picture};
 use gantry_core::config::Detector;
 use gantry_core::frames::Frame;
@@ -18,22 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-/// The last frame.
-#[derive(Clone, Copy)]
-struct Last {
-    came: Instant,
-    /// When it was taken, Unix time in milliseconds, and in seconds of the frames' clock.
-    unix_ms: i64,
-    t: f64,
-}
-
-impl Last {
-    /// The Unix time of a time of the frames' clock, in milliseconds.
-    fn unix_ms(&self, t: f64) -> i64 {
-        self.unix_ms.saturating_add(((t - self.t) * 1000.0).round() as i64)
-    }
-}
 
 /// Looks at the newest frame, again and again.
 pub(crate) struct Worker {
@@ -49,10 +33,7 @@ pub(crate) struct Worker {
     unreadable: Trouble,
     /// The width of the camera's pictures by their height.
     shape: f32,
-    /// How many people were told to be in each zone.
-    told: BTreeMap<String, usize>,
     last: Option<Last>,
-    voice: Voice,
 }
 
 impl Worker {
@@ -69,9 +50,7 @@ impl Worker {
             faces: Faces::default(),
             unreadable: Trouble::default(),
             shape: 0.0,
-            told: BTreeMap::new(),
             last: None,
-            voice: Voice::default(),
         }
     }
 
@@ -98,7 +77,7 @@ impl Worker {
         self.tell_faces(faces);
         // Who restarts the gateway has not emptied the room.
         if self.desk.is_removed.load(Relaxed) {
-            self.tell_empty(self.now());
+            lock(&self.desk.zones).tell_empty(&self.kit, &self.desk, self.now());
         }
     }
 
@@ -133,7 +112,7 @@ impl Worker {
             self.tell_faces(faces);
             self.faces.reset();
         }
-        self.told.retain(|name, _| section.places.zones.iter().any(|zone| zone.name() == name));
+        lock(&self.desk.zones).keep(&section.places);
         let stream = format!("{}/{}", self.desk.camera, section.stream());
         if self.feed.watch(&self.kit.runtime.frames, &stream, section.millihertz()) {
             self.presence.watches(Some(now));
@@ -144,8 +123,10 @@ impl Worker {
     }
 
     fn prepare(&mut self) {
+        self.desk.doing.begins("the loading of the model", self.now());
         self.people.prepare(&self.kit, &self.section, self.shape);
         self.faces.prepare(&self.kit, &self.section);
+        self.desk.doing.ends();
     }
 
     fn look(&mut self, frame: &Frame) {
@@ -159,7 +140,10 @@ impl Worker {
             Err(message) => return self.unreadable.happened(begun, message),
         };
         self.unreadable.went_well(begun);
-        let Some(events) = self.people.look(&self.kit, &picture, last.t) else { return };
+        self.desk.doing.begins("the detector", begun);
+        let events = self.people.look(&self.kit, &picture, last.t);
+        self.desk.doing.ends();
+        let Some(events) = events else { return };
         for event in events {
             if let Event::Crossing(crossing) = event {
                 let seen = Seen::Crossing {
@@ -174,24 +158,15 @@ impl Worker {
         }
         let zones: BTreeMap<String, usize> =
             self.people.occupancy().map(|(zone, people)| (zone.to_owned(), people)).collect();
-        self.tell_zones(&zones, last.unix_ms);
+        lock(&self.desk.zones).tell(&self.kit, &self.desk, &zones, last);
         let tracks = self.people.tracks();
+        self.desk.doing.begins("the model of faces", self.now());
         let faces = self.faces.look(&self.kit, &picture, &tracks, last.t);
+        self.desk.doing.ends();
         self.tell_faces(faces);
         let people = believed(&tracks);
         self.desk.measure(self.now().saturating_duration_since(begun), people.len());
         self.desk.show(Scene { t: last.t, people, faces: self.faces.places(), zones });
-    }
-
-    /// Tells of zones in which there is another number of people than was told.
-    fn tell_zones(&mut self, zones: &BTreeMap<String, usize>, unix_ms: i64) {
-        for (zone, people) in zones {
-            let told = self.told.insert(zone.clone(), *people);
-            if told.unwrap_or(0) != *people {
-                let (camera, zone, people) = (self.desk.camera.clone(), zone.clone(), *people as u64);
-                self.desk.tell(&self.kit.sink, Seen::Occupancy { camera, zone, people, unix_ms });
-            }
-        }
     }
 
     fn tell_faces(&mut self, faces: Vec<BestFace>) {
@@ -199,33 +174,25 @@ impl Worker {
         self.faces.tell(&self.kit, &self.desk, &self.section, faces, |t| last.unix_ms(t));
     }
 
-    /// Tells that nobody is known to be anywhere any more.
-    fn tell_empty(&mut self, now: Instant) {
-        if let Some(last) = self.last.filter(|_| self.told.values().any(|people| *people > 0)) {
-            let since = now.saturating_duration_since(last.came).as_secs_f64();
-            let empty = self.told.keys().map(|zone| (zone.clone(), 0)).collect();
-            self.tell_zones(&empty, last.unix_ms(last.t + since));
-        }
-    }
-
     /// Says how it is, and what no picture says: that none comes.
     fn say(&mut self) {
         let now = self.now();
         let flows = self.presence.flows(now);
         if !flows || !self.people.is_ready() {
-            self.tell_empty(now);
+            lock(&self.desk.zones).tell_empty(&self.kit, &self.desk, now);
             // Nor does anybody's face become better.
             let faces = self.faces.finish();
             self.tell_faces(faces);
         }
         let mut problems: Vec<String> = self.people.problems().map(str::to_owned).collect();
         let is_running = flows && self.people.is_ready() && problems.is_empty();
+        problems.extend(self.people.stale().map(str::to_owned));
         problems.extend(self.unreadable.message().map(str::to_owned));
         problems.extend(missing(&self.presence, now, &self.desk.camera, self.section.stream()));
         problems.extend(self.faces.problems());
         problems.extend(self.section.places.problems.iter().cloned());
         problems.extend(lock(&self.desk.annotating).clone());
-        self.voice.say(&self.kit, &self.desk, &self.section, is_running, problems);
+        self.desk.say(&self.kit, &self.section, is_running, problems);
     }
 
     /// When to look around although nothing came.

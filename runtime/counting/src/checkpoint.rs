@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The only version there is.
 const VERSION: u32 = 1;
 
-/// Everything that a ledger knows and that is not configured or seen anew after a start: of today and the day before the
-/// hours, what rolling sums reach, the events. A few kilobytes of JSON, more only where a window of a day meets a crowd.
+/// Everything that a ledger knows and that is not configured or seen anew after a start: of today and the day
+/// before the hours, what rolling sums reach, the events. A few kilobytes of JSON, more only where a window
+/// of a day meets a crowd.
 ///
 /// It does not say which records it contains: whoever stores it, stores the place of the last one with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

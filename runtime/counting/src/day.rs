@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 
-/// The latest time that is believed, in the year 8307. Earlier than 1970 is none either: every time is taken as the nearest
-/// one in between, so that no calendar ends under us.
+/// The latest time that is believed, in the year 8307. Earlier than 1970 is none either: every time is taken
+/// as the nearest one in between, so that no calendar ends under us.
 const LATEST_MS: i64 = 200_000_000_000_000;
 
 /// A day between two resets.
@@ -46,8 +46,8 @@ impl Reset {
     #[must_use]
     pub fn day_of(&self, time_ms: i64) -> Day {
         let time_ms = within(time_ms);
-        // Clocks that go back over midnight show the date of yesterday on a day that has begun; and once (Samoa, 2011) a
-        // whole date was left out. So the search begins after every date that can have begun.
+        // Clocks that go back over midnight show the date of yesterday on a day that has begun; and once
+        // (Samoa, 2011) a whole date was left out. So the search begins after every date that can have begun.
         let mut date = step(step(self.local(time_ms).date(), 1), 1);
         while self.begin(date) > time_ms {
             date = step(date, -1);

@@ -35,8 +35,8 @@ pub struct LineCount {
     pub count_in: u64,
     /// Who went out today at this line.
     pub count_out: u64,
-    /// Whether the crossing is one of today. One of yesterday is in its hour only, and an earlier one in rolling sums and
-    /// events at most.
+    /// Whether the crossing is one of today. One of yesterday is in its hour only, and an earlier one in
+    /// rolling sums and events at most.
     pub is_of_today: bool,
 }
 
@@ -47,8 +47,8 @@ pub struct Ledger {
     now_ms: i64,
     /// Today.
     pub(crate) book: Book,
-    /// The last day before today on which anything was counted; usually yesterday. It may be later than today after the
-    /// clock went back.
+    /// The last day before today on which anything was counted; usually yesterday. It may be later than today
+    /// after the clock went back.
     before: Option<Book>,
     /// Rolling sums by camera.
     pub(crate) sums: BTreeMap<String, Sums>,
@@ -91,8 +91,8 @@ impl Ledger {
         }
     }
 
-    /// The ledger of which this is a checkpoint, at the time of the checkpoint. [`replay`](Self::replay) what was recorded
-    /// since, then [`advance`](Self::advance) it to now: a new day then begins if one did.
+    /// The ledger of which this is a checkpoint, at the time of the checkpoint. [`replay`](Self::replay) what
+    /// was recorded since, then [`advance`](Self::advance) it to now: a new day then begins if one did.
     #[must_use]
     pub fn restore(settings: Settings, checkpoint: Checkpoint) -> Self {
         let all = Sums::of(checkpoint.sums.values().flat_map(Sums::iter));
@@ -158,8 +158,8 @@ impl Ledger {
         LineCount { number, count_in, count_out, is_of_today: self.is_today(*time_ms) }
     }
 
-    /// So many people are in a zone now. Tells whether that is another number than before; a zone that is not declared has
-    /// none.
+    /// So many people are in a zone now. Tells whether that is another number than before; a zone that is not
+    /// declared has none.
     pub fn occupancy(&mut self, camera: &str, zone: &str, people: u64) -> bool {
         if !self.places.get(camera).is_some_and(|places| places.zones.contains(zone)) {
             return false;
@@ -199,8 +199,9 @@ impl Ledger {
         }
     }
 
-    /// A rule begins an event. It counts who goes in from the crossing of this number on, that one included; without a number
-    /// from now on. It may be at most 256 entries late. `data.camera`, if it is a text, names the only camera it counts.
+    /// A rule begins an event. It counts who goes in from the crossing of this number on, that one included;
+    /// without a number from now on. It may be at most 256 entries late. `data.camera`, if it is a text,
+    /// names the only camera it counts.
     ///
     /// # Errors
     /// [`BeginError`]; usually it runs already. Nothing is changed then.
@@ -226,8 +227,8 @@ impl Ledger {
         Ok(EventStarted { event: name.to_owned(), start_ms, start, data })
     }
 
-    /// A rule ends an event, which has counted who went in before the crossing of this number; without a number until now.
-    /// `None` when it does not run.
+    /// A rule ends an event, which has counted who went in before the crossing of this number; without a
+    /// number until now. `None` when it does not run.
     pub fn end_event(&mut self, name: &str, time_ms: i64, until_crossing: Option<u64>) -> Option<EventEnded> {
         self.reach(time_ms);
         let running = self.events.end(name, until_crossing)?;
@@ -243,8 +244,8 @@ impl Ledger {
         })
     }
 
-    /// Applies a stored record as if it happened at its time. Gives it back understood, or `None` when it is of a type that
-    /// is not counted.
+    /// Applies a stored record as if it happened at its time. Gives it back understood, or `None` when it is
+    /// of a type that is not counted.
     ///
     /// # Errors
     /// [`ReplayError`] when it is malformed; nothing is changed then.
@@ -276,8 +277,8 @@ impl Ledger {
         &self.book.day
     }
 
-    /// From when on records make the counts of today when there is no checkpoint: the beginning of the hour in which it began,
-    /// so that this hour is whole too.
+    /// From when on records make the counts of today when there is no checkpoint: the beginning of the hour
+    /// in which it began, so that this hour is whole too.
     #[must_use]
     pub fn since_ms(&self) -> i64 {
         hour_of(self.book.day.start_ms)

@@ -15,7 +15,8 @@ pub enum Direction {
     Out,
 }
 
-/// Somebody crossed a line: `{"type":"crossing","camera":"main","line":"door","direction":"in","track":17,"time_ms":…}`.
+/// Somebody crossed a line:
+/// `{"type":"crossing","camera":"main","line":"door","direction":"in","track":17,"time_ms":…}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "crossing")]
 pub struct CrossingRecord {

@@ -22,8 +22,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the section says. Looks the time zone up on the machine; without `time_zone` it is the machine's own, or UTC
-    /// where it has none.
+    /// What the section says. Looks the time zone up on the machine; without `time_zone` it is the machine's
+    /// own, or UTC where it has none.
     ///
     /// # Errors
     /// Everything that is wrong, with keys relative to `[counts]`.

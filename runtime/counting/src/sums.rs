@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 /// The most seconds with crossings that are kept: 24 h, and an hour at each end for a clock that goes back.
 const MAX_SECONDS: usize = 26 * 3600;
 
-/// Crossings of one camera by the second. Each entry has the sum of all until then, so that the sum of a window is one
-/// subtraction, however long it is.
+/// Crossings of one camera by the second. Each entry has the sum of all until then, so that the sum of a
+/// window is one subtraction, however long it is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<i64>", into = "Vec<i64>")]
 pub(crate) struct Sums {

@@ -120,6 +120,11 @@ impl Ledger {
         changes
     }
 
+    /// What [`changed`](Self::changed) gave was not told: its next call gives all.
+    pub fn tell_again(&mut self) {
+        self.told.clear();
+    }
+
     /// What every event for rules has: `time`, `local`, `count_in`, `count_out`, `sums`, `cameras`, `events`.
     #[must_use]
     pub fn rule_event(&self, now_ms: i64) -> Map<String, Value> {

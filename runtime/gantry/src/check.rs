@@ -2,9 +2,11 @@
 
 use crate::cli::EXIT_CONFIG;
 use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir};
+use gantry_core::access::Role;
 use gantry_core::config::{Finding, Plugin};
 use gantry_host::{Plugins, Settings};
 use gantry_media::Cameras;
+use serde_json::Value;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -54,6 +56,34 @@ pub(crate) fn findings(
     all
 }
 
+/// What is allowed and may not be meant.
+fn notes(merged: &Merged) -> Vec<Located> {
+    let (config, origins) = (&merged.config, &merged.origins);
+    let policy = crate::faces::Policy::of(config);
+    if !policy.available || policy.read != Role::Anonymous {
+        return Vec::new();
+    }
+    let shows_to_all = |(id, plugin): &(&String, &Plugin)| {
+        let said = plugin.own.get("origins").and_then(Value::as_array);
+        plugin.enabled && shows_faces(id, plugin) && said.is_none_or(|list| list.is_empty())
+    };
+    let note = |(id, _): (&String, &Plugin)| {
+        let finding = Finding::new(
+            "origins",
+            "any web page that somebody in this network opens can fetch the faces: list the pages that may, or set \
+             faces.read",
+        );
+        origins.locate_in(&["plugins", id], &finding)
+    };
+    config.plugins.iter().filter(shows_to_all).map(note).collect()
+}
+
+/// Whether it is the people counter, which shows kept faces; told without loading it.
+fn shows_faces(id: &str, plugin: &Plugin) -> bool {
+    let library = plugin.library.as_deref().unwrap_or(id);
+    library.replace('-', "_").contains("people_counter")
+}
+
 /// Prints findings, one a line.
 pub(crate) fn print(findings: &[Located]) {
     print_lines(findings);
@@ -88,6 +118,9 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
         print_lines(&findings.iter().map(ToString::to_string).chain(scripts).collect::<Vec<_>>());
         return Ok(ExitCode::from(EXIT_CONFIG));
     }
+    for note in notes(&merged) {
+        println!("note: {note}");
+    }
     let running = merged.config.plugins.values().filter(|plugin| plugin.enabled).count();
     let cameras = merged.config.cameras.len();
     println!(
@@ -97,4 +130,49 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
         count(running, "plugin")
     );
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(text: &str) -> Vec<String> {
+        let file = "gantry.toml".into();
+        let merged = Sources { file, environment: Vec::new(), camera: None }.merge(text);
+        assert!(merged.findings.is_empty(), "{:?}", merged.findings);
+        notes(&merged).iter().map(ToString::to_string).collect()
+    }
+
+    const FACES: &str = "[analysis.main]\nfaces = { model = \"face.onnx\" }\n";
+
+    #[test]
+    fn faces_that_any_web_page_can_fetch_are_noted() {
+        for plugin in [
+            "[plugins.people-counter]\nbind = \"0.0.0.0:1\"",
+            "[plugins.people-counter]\norigins = []",
+            "[plugins.door]\nlibrary = \"gantry_people_counter\"",
+            "[plugins.door]\nlibrary = \"/opt/libgantry_people_counter.so\"",
+        ] {
+            let noted = noted(&format!("{FACES}{plugin}\n"));
+            assert_eq!(noted.len(), 1, "{plugin}");
+            assert!(noted[0].starts_with("gantry.toml:"), "{noted:?}");
+            assert!(noted[0].contains("origins: any web page"), "{noted:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_noted_where_faces_are_kept_from_strange_pages() {
+        let open = "[plugins.people-counter]\n";
+        for text in [
+            open.to_owned(),
+            FACES.to_owned(),
+            FACES.replace("faces =", "enabled = false\nfaces =") + open,
+            format!("{FACES}{open}origins = [\"https://dash.example\"]\n"),
+            format!("{FACES}{open}enabled = false\n"),
+            format!("{FACES}{open}[faces]\nread = \"viewer\"\n"),
+            format!("{FACES}[plugins.robocar]\n"),
+        ] {
+            assert_eq!(noted(&text), Vec::<String>::new(), "{text}");
+        }
+    }
 }

@@ -2,7 +2,6 @@
 
 mod annotated;
 mod compare;
-mod detector;
 mod interrupt;
 mod look;
 mod place;

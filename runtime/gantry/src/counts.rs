@@ -22,17 +22,29 @@ use gantry_core::config::Config;
 use gantry_counting::CorrectionRecord;
 use gantry_script::{Done, Scripts};
 use serde_json::Value;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use worker::Worker;
 
+pub(crate) use effects::Marks;
 pub(crate) use services::offer;
 
 /// What strangers may make wait for the thread: things seen, and questions. What the thread itself has asked for is bounded
 /// where it asks.
-const WAITING: usize = 16_384;
+const WAITING: usize = 4096;
+
+/// Takes what rules say about a record, once.
+pub(crate) type Then = Box<dyn FnOnce(Marks) + Send>;
+
+/// How long another configuration may take to be in force.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the counts rest after a breakdown, which may come again at once.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes an answer, once.
 pub(crate) type Reply = Box<dyn FnOnce(Result<Value, String>) + Send>;
@@ -43,6 +55,8 @@ pub(crate) enum Order {
     Seen(Seen),
     /// The record with this ticket is on the disk, or never will be.
     Recorded(u64, Option<gantry_store::Uuid>),
+    /// The store has the letter of this number.
+    Delivered(u64),
     /// The record of a face is on the disk, or never will be.
     Face(FaceRecorded),
     /// Rules have answered.
@@ -53,10 +67,20 @@ pub(crate) enum Order {
     Read(Reply),
     /// Somebody wants to know the sums of the hours that are no records yet.
     Hours(Reply),
-    /// The configuration is another.
-    Configure(Box<Config>),
+    /// Rules are to look at a record that comes.
+    Record(&'static str, Value, Then),
+    /// The configuration is another; tells when it is in force.
+    Configure(Box<Config>, Sender<()>),
     /// Writes down what is left, and ends.
     Stop(Sender<()>),
+}
+
+impl Order {
+    /// Whether it comes from strangers, of whom a number may wait.
+    fn is_asked(&self) -> bool {
+        use Order::{Correct, Hours, Read, Record, Seen};
+        matches!(self, Seen(_) | Correct(..) | Read(_) | Hours(_) | Record(..))
+    }
 }
 
 /// A face that was kept, or was not.
@@ -82,8 +106,10 @@ pub(crate) struct Parts {
     pub(crate) control: Arc<Control>,
     pub(crate) acts: Arc<dyn Acts>,
     pub(crate) tape: Arc<Tape>,
+    /// Tells the time, Unix time in milliseconds.
+    pub(crate) clock: Box<dyn Fn() -> i64 + Send + Sync>,
     /// Whether a rule of that name is in force.
-    pub(crate) has_rule: Box<dyn Fn(&str) -> bool + Send>,
+    pub(crate) has_rule: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 /// The thread `counts`.
@@ -98,27 +124,43 @@ impl Counts {
     pub(crate) fn start(parts: Parts, config: &Config) -> anyhow::Result<Self> {
         let (orders, received) = channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let mut worker = Worker::new(parts, orders.clone(), waiting.clone(), config);
-        let thread =
-            std::thread::Builder::new().name("counts".into()).spawn(move || worker.run(&received))?;
+        let parts = Arc::new(parts);
+        let mut worker = Worker::new(parts.clone(), orders.clone(), waiting.clone(), config);
+        let (again, strangers) = (orders.clone(), waiting.clone());
+        let thread = std::thread::Builder::new().name("counts".into()).spawn(move || {
+            while catch_unwind(AssertUnwindSafe(|| worker.run(&received))).is_err() {
+                tracing::error!(
+                    "the counts broke down and begin again with what was kept: tell Gantry's developers"
+                );
+                metrics::counter!("gantry_counts_restarts_total").increment(1);
+                std::thread::sleep(PAUSE);
+                let config = worker.config().clone();
+                worker = Worker::new(parts.clone(), again.clone(), strangers.clone(), &config);
+            }
+        })?;
         Ok(Self { orders, waiting, thread: Mutex::new(Some(thread)) })
     }
 
     /// A way to tell the thread something. Never waits.
     pub(crate) fn post(&self) -> Post {
-        Post { orders: self.orders.clone(), waiting: self.waiting.clone() }
+        Post { orders: self.orders.clone(), waiting: self.waiting.clone(), lost: Arc::default() }
     }
 
-    /// Takes over another configuration.
+    /// Takes over another configuration, and waits for that: plugins that start next find all counts in place.
     pub(crate) fn configure(&self, config: &Config) {
-        let _ = self.orders.send(Order::Configure(Box::new(config.clone())));
+        let (done, waiting) = channel();
+        if self.orders.send(Order::Configure(Box::new(config.clone()), done)).is_ok() {
+            // A disk that stands still must not hold up everything else.
+            let _ = waiting.recv_timeout(PATIENCE);
+        }
     }
 
-    /// Writes down what is left, and ends.
-    pub(crate) fn stop(&self) {
+    /// Writes down what is left, and ends; what is not written by `deadline` is made from the records at the next start.
+    pub(crate) fn stop(&self, deadline: Instant) {
         let (done, waiting) = channel();
-        if self.orders.send(Order::Stop(done)).is_ok() {
-            let _ = waiting.recv();
+        let told = self.orders.send(Order::Stop(done)).is_ok();
+        if told && waiting.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
+            return tracing::warn!("the counts were not written down in time: look at the disk of state_dir");
         }
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();
@@ -131,6 +173,7 @@ impl Counts {
 pub(crate) struct Post {
     orders: Sender<Order>,
     waiting: Arc<AtomicUsize>,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Post {
@@ -138,9 +181,19 @@ impl Post {
     pub(crate) fn seen(&self, seen: Seen) {
         if let Err(Some(_)) = self.send(Order::Seen(seen)) {
             metrics::counter!("gantry_counts_lost_total").increment(1);
-            tracing::error!(
-                "counts are lost: the gateway does not keep up with what is seen: look at its load"
-            );
+            if self.lost.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
+                tracing::error!(
+                    "counts are lost: the gateway does not keep up with what is seen: look at its load"
+                );
+            }
+        }
+    }
+
+    /// Has rules look at a record. When they are not asked, because too many wait, nothing is what they say.
+    pub(crate) fn record(&self, hook: &'static str, more: Value, then: Then) {
+        if let Err(Some(Order::Record(_, _, then))) = self.send(Order::Record(hook, more, then)) {
+            metrics::counter!("gantry_rule_events_lost_total").increment(1);
+            then(Marks::default());
         }
     }
 
@@ -152,12 +205,15 @@ impl Post {
         }
     }
 
-    /// Gives back what finds no room; nothing when the thread has ended, and with it everything that waited.
+    /// Gives back what finds no room, for somebody to answer; nothing of what is seen when the gateway ends.
     fn send(&self, order: Order) -> Result<(), Option<Order>> {
         if self.waiting.fetch_add(1, Ordering::AcqRel) >= WAITING {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
             return Err(Some(order));
         }
-        self.orders.send(order).map_err(|error| Some(error.0))
+        self.orders.send(order).map_err(|error| match error.0 {
+            Order::Seen(_) => None,
+            asked => Some(asked),
+        })
     }
 }

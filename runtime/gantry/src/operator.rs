@@ -5,8 +5,8 @@
 //! {"record": ["on_count", "on_tick"]}         ─► {"hook": …, "event": …}, line by line, until one side closes
 //! ```
 //!
-//! There is no password: the rights are those of the file, which only its owner may open. What comes through it counts as
-//! an administrator's.
+//! There is no password: the rights are those of the file, which only its owner may open, and at the door itself root and
+//! the gateway's own user are let in alone. What comes through it counts as an administrator's.
 
 mod client;
 mod command;
@@ -70,11 +70,26 @@ fn short(dir: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()))
 }
 
+/// The users who are let in: root, and the one that this process runs as. The file's mode says the same, but between the
+/// making of the socket and the setting of its mode others may have come.
+fn welcome() -> std::io::Result<[u32; 2]> {
+    let (this, _) = UnixStream::pair()?;
+    Ok([0, this.peer_cred()?.uid()])
+}
+
 impl Operator {
-    /// Opens it.
-    pub(crate) fn bind(state_dir: &Path, services: Arc<Services>, tape: Arc<Tape>) -> anyhow::Result<Self> {
+    /// Opens it. A gateway that cannot be asked serves everybody else all the same: that it is not open is told in the log.
+    pub(crate) fn open(state_dir: &Path, services: Arc<Services>, tape: Arc<Tape>) -> Option<Self> {
+        let door = Self::bind(state_dir, services, tape);
+        let told = |error: &anyhow::Error| {
+            tracing::error!("`gantry call`, `record` and `faces rm` do not reach this gateway: {error:#}");
+        };
+        door.inspect_err(told).ok()
+    }
+
+    fn bind(state_dir: &Path, services: Arc<Services>, tape: Arc<Tape>) -> anyhow::Result<Self> {
         let path = state_dir.join(NAME);
-        let listener = || -> std::io::Result<UnixListener> {
+        let listener = || -> std::io::Result<(UnixListener, [u32; 2])> {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -82,12 +97,15 @@ impl Operator {
             let dir = File::open(state_dir)?;
             let listener = UnixListener::bind(short(&dir))?;
             std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-            Ok(listener)
+            Ok((listener, welcome()?))
         };
-        let listener = listener().with_context(|| {
-            format!("{} cannot be made: give the gateway's user the right to", path.display())
+        let (listener, welcome) = listener().with_context(|| {
+            format!(
+                "{} cannot be made: remove what is there, or give the gateway's user the right to",
+                path.display()
+            )
         })?;
-        let task = tokio::spawn(accept(listener, services, tape));
+        let task = tokio::spawn(accept(listener, welcome, services, tape));
         Ok(Self { task, path })
     }
 }
@@ -99,7 +117,7 @@ impl Drop for Operator {
     }
 }
 
-async fn accept(listener: UnixListener, services: Arc<Services>, tape: Arc<Tape>) {
+async fn accept(listener: UnixListener, welcome: [u32; 2], services: Arc<Services>, tape: Arc<Tape>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -111,14 +129,21 @@ async fn accept(listener: UnixListener, services: Arc<Services>, tape: Arc<Tape>
         let (services, tape) = (services.clone(), tape.clone());
         tokio::spawn(async move {
             // One that has gone needs no answer.
-            let _ = serve(stream, &services, &tape).await;
+            let _ = serve(stream, &welcome, &services, &tape).await;
             drop(place);
         });
     }
 }
 
-async fn serve(stream: UnixStream, services: &Services, tape: &Tape) -> std::io::Result<()> {
+async fn serve(stream: UnixStream, welcome: &[u32], services: &Services, tape: &Tape) -> std::io::Result<()> {
+    let user = stream.peer_cred()?.uid();
     let (read, mut write) = stream.into_split();
+    if !welcome.contains(&user) {
+        tracing::warn!(user, "somebody else's user knocked at the operator's door");
+        let error =
+            json!({ "error": "this takes root or the user that runs the gateway: ask as one of them" });
+        return write.write_all(format!("{error}\n").as_bytes()).await;
+    }
     let mut lines = BufReader::new(read.take(MAX_REQUEST));
     let mut line = String::new();
     loop {
@@ -191,3 +216,6 @@ async fn play(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,7 @@ impl Running {
         // First what can fail, so that nothing has to be stopped again.
         self.admin = Some(Admin::bind(config.admin.bind, self.gateway.clone()).await?);
         let (services, tape) = (self.gateway.services(), self.gateway.tape());
-        self.operator = Some(Operator::bind(&config.state_dir, services, tape)?);
+        self.operator = Operator::open(&config.state_dir, services, tape);
         self.gateway.apply(config);
         self.announce()?;
 

@@ -3,6 +3,7 @@
 
 use crate::admin::Facts;
 use crate::check::count;
+use crate::clock::unix_ms;
 use crate::config::{pipeline_dir, plugin_dir};
 use crate::counts::{self, Counts};
 use crate::encoder::Encoders;
@@ -21,13 +22,16 @@ use gantry_core::health::Level;
 use gantry_host::{Plugins, Report, RunState, Settings};
 use gantry_media::{CameraStatus, Cameras};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long plugins may take to say good-bye; the whole end takes 5 s at most.
-const PLUGINS_END: Duration = Duration::from_millis(4200);
+/// When each has ended, one after the other: plugins have said good-bye, analyses are done with their picture, counts are
+/// written down. The whole end takes 5 s at most.
+const PLUGINS_END: Duration = Duration::from_millis(3000);
+const ANALYSES_END: Duration = Duration::from_millis(3600);
+const COUNTS_END: Duration = Duration::from_millis(4200);
 const ALL_ENDS: Duration = Duration::from_millis(4800);
 
 /// Everything that runs. Shared with the admin listener.
@@ -66,17 +70,18 @@ impl Gateway {
             control: state.control().clone(),
             acts: state.outside().clone(),
             tape: tape.clone(),
+            clock: Box::new(|| unix_ms().cast_signed()),
             has_rule: state.rule_check(),
         };
+        let desk = Arc::new(Desk::start(&records)?);
         let counts = Counts::start(parts, config)?;
-        counts::offer(&runtime, &counts.post(), &records, state.door());
+        counts::offer(&runtime, &counts.post(), &desk, &records, state.door());
         let post = counts.post();
         let analyses =
             Analyses::new(runtime.clone(), Arc::<Encoders>::default(), Arc::new(move |seen| post.seen(seen)));
-        let desk = Arc::new(Desk::start(&records)?);
         let face_policy = Arc::<faces::Rules>::default();
         faces::offer(&runtime, &desk, state.door(), &face_policy);
-        records::offer(&runtime, &desk, &records);
+        records::offer(&runtime, &desk, &records, &counts.post());
         let settings = Settings { state_dir: config.state_dir.clone(), plugin_dir: plugin_dir(config) };
         let plugins = Plugins::new(runtime.clone(), settings);
         let gateway = Self {
@@ -217,9 +222,9 @@ impl Gateway {
     pub(crate) fn shutdown(&self) {
         let begin = Instant::now();
         self.plugins.shutdown(begin + PLUGINS_END);
-        self.analyses.shutdown(begin + ALL_ENDS);
-        self.counts.stop();
-        self.desk.stop();
+        self.analyses.shutdown(begin + ANALYSES_END);
+        self.counts.stop(begin + COUNTS_END);
+        self.desk.stop(begin + COUNTS_END);
         self.state.shutdown(begin + ALL_ENDS);
         self.records.close();
         self.cameras.shutdown(begin + ALL_ENDS);
@@ -259,9 +264,10 @@ impl Facts for Gateway {
     }
 
     fn notes(&self) -> Vec<Problem> {
-        let all = self.runtime.health.all();
-        let degraded = all.into_iter().filter(|(_, report)| report.level == Level::Degraded);
-        degraded.map(|(part, report)| Problem { part, message: report.message }).collect()
+        let told: BTreeSet<String> = self.problems().into_iter().map(|problem| problem.part).collect();
+        let all = self.runtime.health.all().into_iter();
+        let others = all.filter(|(part, report)| report.level != Level::Ok && !told.contains(part));
+        others.map(|(part, report)| Problem { part, message: report.message }).collect()
     }
 
     fn metrics(&self) -> String {

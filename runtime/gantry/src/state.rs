@@ -163,7 +163,7 @@ impl State {
     }
 
     /// Whether a rule of that name is in force.
-    pub(crate) fn rule_check(&self) -> Box<dyn Fn(&str) -> bool + Send> {
+    pub(crate) fn rule_check(&self) -> Box<dyn Fn(&str) -> bool + Send + Sync> {
         let mappings = self.mappings.clone();
         Box::new(move |name| mappings.has_rule(name))
     }

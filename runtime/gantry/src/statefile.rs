@@ -62,8 +62,9 @@ impl<T: Serialize + DeserializeOwned> StateFile<T> {
     pub(crate) fn save(&self, content: &T) -> std::io::Result<()> {
         let fresh = self.dir.join(format!("{}.json.new", self.name));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
-        serde_json::to_writer(&mut file, &Content { version: VERSION, content })?;
-        file.write_all(b"\n")?;
+        let mut text = serde_json::to_vec(&Content { version: VERSION, content })?;
+        text.push(b'\n');
+        file.write_all(&text)?;
         file.sync_all()?;
         std::fs::rename(&fresh, self.path())?;
         File::open(&self.dir)?.sync_all()

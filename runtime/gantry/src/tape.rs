@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 /// Events that may wait for one who records; more are lost to him, and he is told.
-const WAITING: usize = 4096;
+const WAITING: usize = 1024;
 
 /// One event, as a line of a recording.
 #[derive(Debug)]

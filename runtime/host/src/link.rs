@@ -22,7 +22,7 @@ const MAX_FILTERS: usize = 64;
 const MAX_STREAMS: usize = 64;
 const MAX_METRICS: usize = 64;
 const MAX_CALLS: usize = 1024;
-/// The most bytes of blobs that wait for answers.
+/// The most bytes of requests and blobs that wait for answers.
 const MAX_OPEN_BYTES: usize = 64 << 20;
 const MAX_ENDPOINTS: usize = 16;
 /// The longest help of a metric, in bytes.
@@ -264,15 +264,16 @@ impl Link {
         if known { OK } else { UNKNOWN }
     }
 
-    /// `blobs` gives the bytes when it is known that they are taken.
-    pub(crate) fn call(&self, service: &str, request: Value, blobs: &[&[u8]], token: u64) -> Status {
+    /// `request` is JSON; it and the blobs are copied when it is known that there is room for them.
+    pub(crate) fn call(&self, service: &str, request: &[u8], blobs: &[&[u8]], token: u64) -> Status {
         // The one service that the host itself answers: it is about the border.
         let own = service == "endpoints.announce" && blobs.is_empty();
         if !own && self.runtime.services.check(service, blobs.len()).is_err() {
             return UNKNOWN;
         }
-        let bytes = blobs.iter().map(|blob| blob.len()).sum();
+        let bytes = request.len() + blobs.iter().map(|blob| blob.len()).sum::<usize>();
         let Some(open_bytes) = OpenBytes::take(&self.open_bytes, bytes, MAX_OPEN_BYTES) else { return FULL };
+        let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
         // Open until the plugin has been told: a service that answers at once must not fill memory with its answers.
         let Some(open) = OpenCall::take(&self.open_calls, MAX_CALLS) else { return FULL };
         let pending = Pending { inbox: self.inbox.clone(), token, open: Some(open) };

@@ -8,6 +8,8 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+/// No text can be longer, in bytes: lines of the log are cut, everything else has limits of its own.
+const MAX_TEXT: usize = isize::MAX as usize;
 /// The largest request of a call, in bytes: 1024 of them can be open.
 const MAX_REQUEST: usize = 256 * 1024;
 /// The same for a call with blobs, of which there may be so many, each with so many bytes.
@@ -67,13 +69,22 @@ unsafe fn context(ctx: *mut c_void) -> Option<&'static Context> {
     unsafe { ctx.cast_const().cast::<Context>().as_ref() }
 }
 
+/// The bytes of a slice that says it has `max` at most. What has more is not looked at: its pointer may well be as wrong.
+///
+/// # Safety
+/// As [`Slice::bytes`]; the bytes must not be used after the call that carries the slice.
+unsafe fn bytes<'a>(slice: Slice, max: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller vouches for it.
+    (slice.len <= max).then(|| unsafe { slice.bytes() })
+}
+
 /// The text of a slice.
 ///
 /// # Safety
 /// As [`Slice::bytes`]; the text must not be used after the call that carries the slice.
 unsafe fn text<'a>(slice: Slice) -> Option<&'a str> {
     // SAFETY: the caller vouches for it.
-    std::str::from_utf8(unsafe { slice.bytes() }).ok()
+    std::str::from_utf8(unsafe { bytes(slice, MAX_TEXT)? }).ok()
 }
 
 unsafe extern "C" fn log_enabled(ctx: *mut c_void, level: u32) -> u32 {
@@ -125,7 +136,8 @@ unsafe extern "C" fn publish(ctx: *mut c_void, topic: Slice, payload: Slice) -> 
     // SAFETY: as in `log`.
     unsafe {
         let Some(topic) = text(topic) else { return INVALID };
-        with(ctx, |link| link.publish(topic, payload.bytes()))
+        let Some(payload) = bytes(payload, MAX_TEXT) else { return INVALID };
+        with(ctx, |link| link.publish(topic, payload))
     }
 }
 
@@ -185,11 +197,7 @@ unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, toke
     // SAFETY: as in `log`.
     unsafe {
         let Some(service) = text(service) else { return INVALID };
-        let request = request.bytes();
-        if request.len() > MAX_REQUEST {
-            return INVALID;
-        }
-        let Ok(request) = serde_json::from_slice(request) else { return INVALID };
+        let Some(request) = bytes(request, MAX_REQUEST) else { return INVALID };
         with(ctx, |link| link.call(service, request, &[], token))
     }
 }
@@ -205,17 +213,16 @@ unsafe extern "C" fn call_with(
     // SAFETY: as in `log`; `blobs` points to `blob_count` slices, or is null when there are none.
     unsafe {
         let Some(service) = text(service) else { return INVALID };
-        let request = request.bytes();
-        if request.len() > MAX_LARGE_REQUEST || blob_count > MAX_BLOBS || (blobs.is_null() && blob_count > 0)
-        {
-            return INVALID;
-        }
-        let slices = if blob_count == 0 { &[] } else { std::slice::from_raw_parts(blobs, blob_count) };
-        let blobs: Vec<&[u8]> = slices.iter().map(|slice| slice.bytes()).collect();
-        if blobs.iter().any(|blob| blob.len() > MAX_BLOB) {
-            return INVALID;
-        }
-        let Ok(request) = serde_json::from_slice(request) else { return INVALID };
+        let Some(request) = bytes(request, MAX_LARGE_REQUEST) else { return INVALID };
+        let slices = match blob_count {
+            0 => &[],
+            1..=MAX_BLOBS if !blobs.is_null() && blobs.is_aligned() => {
+                std::slice::from_raw_parts(blobs, blob_count)
+            }
+            _ => return INVALID,
+        };
+        let blobs: Option<Vec<&[u8]>> = slices.iter().map(|slice| bytes(*slice, MAX_BLOB)).collect();
+        let Some(blobs) = blobs else { return INVALID };
         with(ctx, |link| link.call(service, request, &blobs, token))
     }
 }
@@ -263,3 +270,6 @@ unsafe extern "C" fn health(ctx: *mut c_void, level: u32, message: Slice) -> Sta
 unsafe extern "C" fn get_extension(_: *mut c_void, _: Slice) -> *const c_void {
     std::ptr::null()
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,9 @@ const KEYS: [&str; 7] = ["description", "pipeline", "capture", "numbered", "prer
 const CONTROL_KEYS: [&str; 7] = ["element", "property", "from", "to", "values", "text", "v4l2"];
 const STREAM_KEYS: [&str; 2] = ["sink", "gate"];
 
+/// The stream that is not the pipeline's.
+const ANNOTATED: &str = "annotated";
+
 /// One pipeline file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct PipelineFile {
@@ -199,6 +202,11 @@ impl PipelineFile {
                 }
             }
         }
+        if self.streams.contains_key(ANNOTATED) {
+            problems.push(format!(
+                "streams.{ANNOTATED}: the runtime gives this stream itself, drawn by the camera's analysis: rename it"
+            ));
+        }
         // A gate decides for the streams that it is the outermost of, or follows what was decided: it cannot do both.
         for (name, stream) in &self.streams {
             for (depth, gate) in stream.gate.iter().enumerate() {
@@ -308,6 +316,10 @@ mod tests {
             ("pipeline = 'a'\n[streams.jpeg]", "sink"),
             ("pipeline = 'a'\n[streams.'a/b']\nsink='s'", "rename"),
             ("x = ", "not TOML"),
+            (
+                "pipeline = 'a'\n[streams.annotated]\nsink='s'",
+                "streams.annotated: the runtime gives this stream itself",
+            ),
         ] {
             let problems = PipelineFile::parse(toml).expect_err(toml).join("\n");
             assert!(problems.contains(says), "{toml}: {problems}");

@@ -1,4 +1,5 @@
-//! What an event costs a rule, from the call to the reply, as the median: `cargo run --release -p gantry-script --example rule_cost`, from the root of the tree.
+//! What an event costs a rule, from the call to the reply, as the median: `cargo run --release -p
+//! gantry-script --example rule_cost`, from the root of the tree.
 
 use gantry_script::{Scripts, Settings};
 use serde_json::{Map, Value, json};

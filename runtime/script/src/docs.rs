@@ -1,7 +1,7 @@
 //! The reference for people who write scripts: definitions that editors understand, and a page to read.
 
 use crate::engine::Engines;
-use crate::rule::HOOKS;
+use crate::rule::{HOOKS, Hook};
 use crate::table::FIELDS;
 use gantry_core::config;
 use std::fmt::Write as _;
@@ -69,8 +69,14 @@ fn page(files: &[Generated]) -> String {
     for hook in HOOKS {
         row([&format!("{}(event)", hook.name), hook.about]);
     }
-    for hook in HOOKS.iter().filter(|hook| !hook.fields.is_empty()) {
-        let _ = write!(page, "\n### The event of `{}`\n\n| Part | What it is |\n| --- | --- |\n", hook.name);
+    for (at, hook) in HOOKS.iter().enumerate() {
+        let alike = |other: &&Hook| other.fields == hook.fields;
+        if HOOKS[..at].iter().any(|other| alike(&other)) {
+            continue;
+        }
+        let names: Vec<_> = HOOKS.iter().filter(alike).map(|hook| format!("`{}`", hook.name)).collect();
+        let names = names.join(", ");
+        let _ = write!(page, "\n### The event of {names}\n\n| Part | What it is |\n| --- | --- |\n");
         for field in hook.fields {
             let path = if field.path.is_empty() { String::new() } else { format!("`{}`", field.path) };
             let _ = writeln!(page, "| {path} | {} |", field.about);
@@ -118,7 +124,8 @@ fn page(files: &[Generated]) -> String {
          ## What scripts cannot do\n\n\
          There is no clock, file, network or randomness, no `eval` and no `import`: what a rule needs to know is in the event. \
          A call may take {} operations, {:?}, {} calls deep, texts of {} bytes, arrays and maps of {} elements (`[scripts]` \
-         in gantry.toml). Above that it fails and changes nothing. The event itself may be larger; what a rule copies from it \
+         in gantry.toml). Above that it fails and changes nothing. What runs when the script is loaded may take 20 times as \
+         many operations; constants are made then, and not with every call. The event itself may be larger; what a rule copies from it \
          counts.\n",
         FIELDS.map(|field| format!("`{field}`")).join(", "),
         limits.max_operations,

@@ -60,9 +60,11 @@ pub enum Effect {
         #[serde(default)]
         data: Value,
     },
-    /// The record is not to be stored, and whoever sent it is to be told that all is well. One rule that says so is enough.
+    /// The record is not to be stored, and whoever sent it is to be told that all is well. One rule that says
+    /// so is enough.
     Drop,
-    /// Whether uplinks are to get the record. They do unless a rule says otherwise; one rule that says no is enough.
+    /// Whether uplinks are to get the record. They do unless a rule says otherwise; one rule that says no is
+    /// enough.
     Forward {
         /// What the rule said.
         forward: bool,

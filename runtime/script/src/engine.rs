@@ -25,7 +25,8 @@ pub(crate) type Library = (String, Shared<Module>);
 
 /// Two engines that are the same but for the debugger of the second, and the session that both share.
 ///
-/// The engine does not say where a limit was passed. The second one finds it, by doing the same again step by step.
+/// The engine does not say where a limit was passed. The second one finds it, by doing the same again step by
+/// step.
 pub(crate) struct Engines {
     pub(crate) plain: Engine,
     pub(crate) locating: Engine,
@@ -76,7 +77,8 @@ impl Engines {
 
 fn new_engine(limits: &config::Scripts, session: &Rc<Session>) -> Engine {
     let mut engine = Engine::new_raw();
-    // Not the standard package: it has a clock and `sleep`. `LanguageCorePackage` is left out for `sleep` and `exit`.
+    // Not the standard package: it has a clock and `sleep`. `LanguageCorePackage` is left out for `sleep` and
+    // `exit`.
     ArithmeticPackage::new().register_into_engine(&mut engine);
     BasicStringPackage::new().register_into_engine(&mut engine);
     BasicIteratorPackage::new().register_into_engine(&mut engine);
@@ -88,8 +90,8 @@ fn new_engine(limits: &config::Scripts, session: &Rc<Session>) -> Engine {
     BasicMapPackage::new().register_into_engine(&mut engine);
     MoreStringPackage::new().register_into_engine(&mut engine);
 
-    // Unoptimised programs keep the places of all that they are made of. What folding constants would save is less than a
-    // microsecond of a call.
+    // Unoptimised programs keep the places of all that they are made of. What folding constants would save is
+    // less than a microsecond of a call.
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_strict_variables(true);
     engine.set_fail_on_invalid_map_property(true);

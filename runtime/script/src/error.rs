@@ -74,8 +74,8 @@ impl ScriptError {
         Self { kind: ErrorKind::Busy, ..Self::whole(file, message) }
     }
 
-    /// The sentence for whoever sent the value: the script's own one when it refused, else one that tells nothing of the
-    /// script's inside.
+    /// The sentence for whoever sent the value: the script's own one when it refused, else one that tells
+    /// nothing of the script's inside.
     #[must_use]
     pub fn for_client(&self) -> &str {
         match self.kind {

@@ -37,8 +37,7 @@ pub(crate) fn innermost(error: &EvalAltResult) -> (&EvalAltResult, Option<&str>)
 pub(crate) fn is_limit(error: &EvalAltResult) -> bool {
     matches!(
         error,
-        EvalAltResult::ErrorTooManyOperations(..)
-            | EvalAltResult::ErrorTooManyVariables(..)
+        EvalAltResult::ErrorTooManyVariables(..)
             | EvalAltResult::ErrorStackOverflow(..)
             | EvalAltResult::ErrorDataTooLarge(..)
             | EvalAltResult::ErrorTerminated(..)
@@ -89,7 +88,6 @@ fn message(limits: &config::Scripts, about: &About<'_>, error: &EvalAltResult) -
         format!("more than {limit} operations: make the loop shorter, or raise scripts.max_operations")
     };
     match error {
-        E::ErrorTooManyOperations(..) => operations(),
         E::ErrorTerminated(token, _) => match stop(token) {
             Stop::Operations => operations(),
             Stop::Deadline => {

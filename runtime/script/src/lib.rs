@@ -1,12 +1,13 @@
 //! Gantry's Rhai engine: mappings, rules, reload, replay. The only crate that knows Rhai.
 //!
-//! Operators write two kinds of scripts. A *mapping* says which keys of a protocol stand for which observables, and how
-//! values are converted where they differ. A *rule* decides what an event is and what follows from it. [`Scripts`] owns the
-//! one thread on which they run, loads them anew when their files change, and keeps the last good version of what is broken.
+//! Operators write two kinds of scripts. A *mapping* says which keys of a protocol stand for which
+//! observables, and how values are converted where they differ. A *rule* decides what an event is and what
+//! follows from it. [`Scripts`] owns the one thread on which they run, loads them anew when their files
+//! change, and keeps the last good version of what is broken.
 //!
-//! This crate does *not* apply anything: a conversion gives a value and a rule gives [`Effect`]s, and whoever asked for them
-//! checks rights and ranges of observables and acts. Scripts see no clock, file, network or randomness: what they need is in
-//! the event, so that a recording replays exactly.
+//! This crate does *not* apply anything: a conversion gives a value and a rule gives [`Effect`]s, and whoever
+//! asked for them checks rights and ranges of observables and acts. Scripts see no clock, file, network or
+//! randomness: what they need is in the event, so that a recording replays exactly.
 #![forbid(unsafe_code)]
 
 mod actions;

@@ -136,8 +136,8 @@ impl Mapping {
         self.by_observable.get(observable).into_iter().flatten().map(|at| &self.keys[*at])
     }
 
-    /// The keys whose observable is none of `known`, each as an error at its place in the script. Which observables there
-    /// are is known to whoever has the configuration.
+    /// The keys whose observable is none of `known`, each as an error at its place in the script. Which
+    /// observables there are is known to whoever has the configuration.
     #[must_use]
     pub fn unknown_observables<'a>(&self, known: impl IntoIterator<Item = &'a str>) -> Vec<ScriptError> {
         let known: Vec<&str> = known.into_iter().collect();
@@ -176,9 +176,9 @@ impl Key {
         self.reads != Conversion::Direct
     }
 
-    /// Checks what a client sent against the kind, range and choices of the *key*, before any conversion, and gives it
-    /// back normalised (`7.0` is the whole number `7`). What the observable asks for besides is checked afterwards, by
-    /// whoever has the observables. The error is a sentence for the client.
+    /// Checks what a client sent against the kind, range and choices of the *key*, before any conversion, and
+    /// gives it back normalised (`7.0` is the whole number `7`). What the observable asks for besides is
+    /// checked afterwards, by whoever has the observables. The error is a sentence for the client.
     pub fn check(&self, value: &Value) -> Result<Value, String> {
         let fitting = if self.kinds.is_empty() {
             Some(value.clone())

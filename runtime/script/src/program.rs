@@ -95,8 +95,8 @@ impl Program {
         Ok(program)
     }
 
-    /// Puts the values of constants into the statements that define them, which run with every call: a list that takes
-    /// long to make is made once.
+    /// Puts the values of constants into the statements that define them, which run with every call: a list
+    /// that takes long to make is made once.
     fn keep(&mut self, constants: &Scope<'_>) {
         let kept = |stmt: &Stmt| {
             let mut stmt = stmt.clone();

@@ -9,8 +9,8 @@ use crate::scripts::Settings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The longest line of a recording, in bytes.
-const MAX_LINE: usize = 1024 * 1024;
+/// The longest line of a recording, in bytes: a record of a device has up to half of that.
+const MAX_LINE: usize = 2 * 1024 * 1024;
 
 /// One line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,8 @@ struct Replayed<'a> {
 /// `end_event`; if it writes none there, those of its texts and of its configuration; and in any case those that
 /// it has begun or ended.
 ///
-/// The error says why nothing could be played: no such rule, a rule that is not good, a line that is not a recording's.
+/// The error says why nothing could be played: no such rule, a rule that is not good, a line that is not a
+/// recording's.
 pub fn replay(
     settings: &Settings,
     rule: &str,

@@ -26,8 +26,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// What a call may cost.
     pub limits: config::Scripts,
-    /// For each rule by name, its table: what it sees as `config`, but for `enabled`. With `enabled = false` it does not run;
-    /// what it had as `this` stays for when it runs again.
+    /// For each rule by name, its table: what it sees as `config`, but for `enabled`. With `enabled = false`
+    /// it does not run; what it had as `this` stays for when it runs again.
     pub rules: BTreeMap<String, Value>,
 }
 
@@ -40,8 +40,8 @@ pub enum Changed {
     Rule(String),
     /// A script is gone, by folder and name, such as `mappings/cpro`, or a rule is turned off.
     Removed(String),
-    /// A script is not good; its last good version stays. Which one, and the errors as text of several lines. Also for a rule
-    /// that is configured and not there.
+    /// A script is not good; its last good version stays. Which one, and the errors as text of several lines.
+    /// Also for a rule that is configured and not there.
     Problem(String, String),
     /// A script that was not good is good again.
     Recovered(String),
@@ -91,8 +91,8 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Starts the thread and loads all scripts; `on_change` has been told of all of them when this returns. It is called on
-    /// the script thread, and must not wait for anything that waits for scripts.
+    /// Starts the thread and loads all scripts; `on_change` has been told of all of them when this returns.
+    /// It is called on the script thread, and must not wait for anything that waits for scripts.
     pub fn start(settings: Settings, on_change: impl Fn(Changed) + Send + 'static) -> std::io::Result<Self> {
         let (jobs, todo) = sync_channel(MAX_JOBS);
         let polling = Arc::new(AtomicBool::new(false));
@@ -121,15 +121,16 @@ impl Scripts {
         self.wait(|reply| Job::Poll(Some(reply)));
     }
 
-    /// Takes new settings, loads what they change, and waits until that is done. Where only the table of a rule changes, only
-    /// that rule is loaded anew; it keeps its `this`.
+    /// Takes new settings, loads what they change, and waits until that is done. Where only the table of a
+    /// rule changes, only that rule is loaded anew; it keeps its `this`.
     pub fn configure(&self, settings: Settings) {
         self.wait(|reply| Job::Configure(Box::new(settings), reply));
     }
 
     /// Converts values by the functions of a mapping, and checks them first on their way in (see
-    /// [`Key::check`](crate::Key::check)). Never waits: `reply` is called on the script thread, or at once when too many
-    /// jobs wait. Jobs are done in the order of the calls. A mapping that has been replaced converts as it did.
+    /// [`Key::check`](crate::Key::check)). Never waits: `reply` is called on the script thread, or at once
+    /// when too many jobs wait. Jobs are done in the order of the calls. A mapping that has been replaced
+    /// converts as it did.
     pub fn convert(
         &self,
         mapping: &Arc<Mapping>,
@@ -143,12 +144,13 @@ impl Scripts {
         }
     }
 
-    /// Gives an event to all rules that have the hook, such as `on_count`. Never waits: `reply` is called on the script
-    /// thread, or at once when too many jobs wait, with one error of kind [`Busy`](crate::ErrorKind::Busy) and no rule called.
-    /// A hook that does not exist is nobody's.
+    /// Gives an event to all rules that have the hook, such as `on_count`. Never waits: `reply` is called on
+    /// the script thread, or at once when too many jobs wait, with one error of kind
+    /// [`Busy`](crate::ErrorKind::Busy) and no rule called. A hook that does not exist is nobody's.
     ///
-    /// Whoever cannot afford to lose an event gives the next one when the reply to the one before has been applied: then it
-    /// never waits behind itself, and what a rule reads of events that it began is never older than what it did.
+    /// Whoever cannot afford to lose an event gives the next one when the reply to the one before has been
+    /// applied: then it never waits behind itself, and what a rule reads of events that it began is never
+    /// older than what it did.
     pub fn event(&self, hook: &str, event: Value, reply: impl FnOnce(Done) + Send + 'static) {
         let Some(hook) = crate::rule::hook(hook) else { return reply(Vec::new()) };
         if let Err(Job::Event(.., reply)) = self.send(Job::Event(hook, event, Box::new(reply))) {
@@ -156,8 +158,8 @@ impl Scripts {
         }
     }
 
-    /// What every rule has as `this`, to be kept over a restart. Never waits: `reply` is called on the script thread. When too
-    /// many jobs wait it is not called at all; the next call will do.
+    /// What every rule has as `this`, to be kept over a restart. Never waits: `reply` is called on the script
+    /// thread. When too many jobs wait it is not called at all; the next call will do.
     pub fn states(&self, reply: impl FnOnce(BTreeMap<String, Value>) + Send + 'static) {
         let _ = self.send(Job::States(Box::new(reply)));
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 /// The clock is looked at once in so many operations: looking each time would cost most of the time.
 const LOOK_EVERY: u64 = 256;
-/// So many times the operations of a call may be used to set up a script: a list of the configuration is looked at there.
+/// So many times the operations of a call may be used to set up a script: a list of the configuration is
+/// looked at there.
 const SET_UP_FACTOR: u64 = 20;
 /// The most effects of one call, log lines included.
 const MAX_EFFECTS: usize = 64;

@@ -30,7 +30,8 @@ impl Setup {
         }
     }
 
-    /// Whether a table turns its rule off. One that cannot be read does not: the rule then fails to load, and says why.
+    /// Whether a table turns its rule off. One that cannot be read does not: the rule then fails to load, and
+    /// says why.
     pub(crate) fn is_off(table: Option<&Value>) -> bool {
         Self::of(table).is_ok_and(|setup| !setup.enabled)
     }

@@ -67,8 +67,8 @@ pub(crate) struct Source {
 /// All scripts at one moment.
 pub(crate) type Sources = BTreeMap<Id, Source>;
 
-/// Reads all scripts. A folder that is not there is the built-in one. An error is a folder that cannot be read: nothing is
-/// known then, so nothing has changed.
+/// Reads all scripts. A folder that is not there is the built-in one. An error is a folder that cannot be
+/// read: nothing is known then, so nothing has changed.
 pub(crate) fn read(dir: &Path) -> Result<Sources, String> {
     let mut sources = Sources::new();
     for folder in Folder::ALL {

@@ -36,8 +36,8 @@
 //! fails = "n must be"          # the script refuses to be loaded with that
 //! ```
 //!
-//! Events that a step begins run in the steps after it: `event.events` is made of what the rule caused. What a step itself
-//! says in `events` holds instead, from there on.
+//! Events that a step begins run in the steps after it: `event.events` is made of what the rule caused. What
+//! a step itself says in `events` holds instead, from there on.
 
 use crate::effect::Effect;
 use crate::error::{ErrorKind, ScriptError};

@@ -236,7 +236,8 @@ fn turns(settings: &Settings, rule: &str, recording: Vec<String>) -> Vec<(u64, S
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-    /// Against the sentence itself: it begins by the crossing with which more than N came within the window since the last end.
+    /// Against the sentence itself: it begins by the crossing with which more than N came within the window
+    /// since the last end.
     #[test]
     fn busy_periods_are_exact(
         gaps in prop::collection::vec(1_u32..40_000, 1..60),

@@ -27,9 +27,9 @@ fn the_shipped_scripts_are_good() {
     assert_eq!(check.good, ["mappings/cpro", "rules/busy-period", "rules/crowded", "rules/watch-list"]);
 }
 
-/// What the guide shows must work: its rule, and its test.
+/// What the guide shows must work: its rules, and their test.
 #[test]
-fn the_rule_of_the_guide_is_good_and_its_test_holds() {
+fn the_rules_of_the_guide_are_good_and_their_test_holds() {
     let guide = std::fs::read_to_string(shipped().join("README.md")).expect("the guide");
     let blocks: Vec<String> = guide
         .split("\n\n")
@@ -43,6 +43,7 @@ fn the_rule_of_the_guide_is_good_and_its_test_holds() {
     let rules = dir.path().join("rules");
     std::fs::create_dir(&rules).expect("a folder");
     std::fs::write(rules.join("late-visitor.rhai"), block("fn on_count")).expect("written");
+    std::fs::write(rules.join("health-noise.rhai"), block("fn on_health")).expect("written");
     std::fs::write(rules.join("late-visitor.test.toml"), block("[[case]]")).expect("written");
     let mut config: toml::Table = toml::from_str(block("[rules.late-visitor]")).expect("TOML");
     let tables = config.remove("rules").expect("rules").try_into().expect("tables");

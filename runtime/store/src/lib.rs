@@ -66,6 +66,7 @@ pub use query::{Direction, FieldEquals, MAX_LIMIT, Order, Query};
 pub use queue::OnAppended;
 pub use reader::Reader;
 pub use record::{Appended, BlobRef, Draft, MAX_BLOB, MAX_BLOBS, MAX_JSON, Record};
+pub use remove::RemoveError;
 pub use repair::Opened;
 pub use retention::Keep;
 pub use settings::{Clock, FreeSpace, Settings};

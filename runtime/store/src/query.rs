@@ -48,6 +48,9 @@ pub struct FieldEquals {
 pub struct Query {
     /// Only this collection.
     pub collection: Option<String>,
+    /// Only the record with this deduplication key, of which a collection has one at most: give the collection. There is an
+    /// index for it.
+    pub dedup: Option<String>,
     /// Only records with a time from here on, Unix milliseconds.
     pub from: Option<i64>,
     /// Only records with a time before this, Unix milliseconds.
@@ -71,6 +74,7 @@ impl Default for Query {
     fn default() -> Self {
         Self {
             collection: None,
+            dedup: None,
             from: None,
             until: None,
             after: None,
@@ -102,6 +106,13 @@ impl Query {
         if let Some(name) = &self.collection {
             check_collection(name).map_err(StoreError::BadQuery)?;
             and("collection = ?", vec![Sql::Text(name.clone())]);
+        }
+        if let Some(key) = &self.dedup {
+            if self.collection.is_none() {
+                let message = "a deduplication key is one of a collection: give the collection as well";
+                return Err(StoreError::BadQuery(message.to_owned()));
+            }
+            and("dedup = ?", vec![Sql::Text(key.clone())]);
         }
         if let Some(from) = self.from {
             and("time >= ?", vec![Sql::Integer(from)]);
@@ -190,24 +201,36 @@ impl FieldEquals {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_newest_of_a_collection_by_either_order_are_found_without_sorting() {
+    /// How a new database would go about a query, step by step.
+    fn plan(query: &Query) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.db");
         std::fs::write(&path, "").unwrap();
         let Ok((db, _)) = crate::schema::open_writer(&path) else { panic!("a new database") };
+        let (sql, values) = query.select().unwrap();
+        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = explain.query_map(rusqlite::params_from_iter(values), |row| row.get(3)).unwrap();
+        steps.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn the_newest_of_a_collection_by_either_order_are_found_without_sorting() {
         for order in [Order::Appended, Order::Time] {
             for direction in [Direction::Newest, Direction::Oldest] {
-                let query = Query { order, direction, ..Query::collection("faces") };
-                let (sql, values) = query.select().unwrap();
-                let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-                let plan: Vec<String> = explain
-                    .query_map(rusqlite::params_from_iter(values), |row| row.get(3))
-                    .unwrap()
-                    .collect::<Result<_, _>>()
-                    .unwrap();
+                let plan = plan(&Query { order, direction, ..Query::collection("faces") });
                 assert!(plan.iter().all(|step| step.starts_with("SEARCH records USING INDEX")), "{plan:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_index_whatever_else_is_asked() {
+        let key = Query { dedup: Some("7".into()), ..Query::collection("faces") };
+        let timed = Query { order: Order::Time, from: Some(1), until: Some(2), limit: 1, ..key.clone() };
+        for query in [key, timed] {
+            let plan = plan(&query);
+            let by_key = "SEARCH records USING INDEX records_dedup (collection=? AND dedup=?)";
+            assert_eq!(plan, [by_key], "{query:?}");
         }
     }
 }

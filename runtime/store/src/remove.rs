@@ -9,6 +9,22 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// A removal that failed. What was removed before stays so.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("after the removal of {removed} records: {error}")]
+pub struct RemoveError {
+    /// How many records are gone.
+    pub removed: usize,
+    /// Why it went no further; also when all are gone, but a picture or the log still has something of them.
+    pub error: StoreError,
+}
+
+impl From<RemoveError> for StoreError {
+    fn from(failed: RemoveError) -> Self {
+        failed.error
+    }
+}
+
 /// Records that one transaction removes: appends wait no longer than for these.
 const STEP: usize = 256;
 
@@ -22,32 +38,53 @@ impl Store {
     ///
     /// When this returns, the deletion is on the disk: files are unlinked, rows are overwritten with zeros and the log is
     /// empty (see the crate's documentation for what that cannot reach). Only a reader that looks for longer than a second
-    /// (such as [`verify`](crate::Reader::verify)) keeps the log until it is done. Blocks for as long as the disk needs. Appends go on between steps of 256 records;
-    /// an error may leave some removed and others not: ask again.
-    pub fn remove(&self, ids: &[Uuid]) -> Result<usize, StoreError> {
+    /// (such as [`verify`](crate::Reader::verify)) keeps the log until it is done. Blocks for as long as the disk needs.
+    /// Appends go on between steps of 256 records.
+    ///
+    /// # Errors
+    /// [`RemoveError`] tells how many were removed before it: ask again for the others.
+    pub fn remove(&self, ids: &[Uuid]) -> Result<usize, RemoveError> {
         let mut removed = 0;
         for some in ids.chunks(STEP) {
             let some = some.to_vec();
-            removed += self.ask(move |writer| writer.remove(|writer| writer.places(&some))).flatten()?;
+            self.step(&mut removed, move |writer| writer.places(&some))?;
         }
-        self.await_empty_log()?;
-        Ok(removed)
+        self.end(removed)
     }
 
     /// Deletes all records of a collection that were appended before this call, as [`remove`](Self::remove) does.
-    pub fn remove_all(&self, collection: &str) -> Result<usize, StoreError> {
-        check_collection(collection).map_err(StoreError::BadQuery)?;
-        let last = self.ask(|writer| writer.last_seq)?;
+    ///
+    /// # Errors
+    /// As those of [`remove`](Self::remove).
+    pub fn remove_all(&self, collection: &str) -> Result<usize, RemoveError> {
         let mut removed = 0;
+        let nothing_yet = |error| RemoveError { removed: 0, error };
+        check_collection(collection).map_err(StoreError::BadQuery).map_err(nothing_yet)?;
+        let last = self.ask(|writer| writer.last_seq).map_err(nothing_yet)?;
         loop {
             let name = collection.to_owned();
-            match self.ask(move |writer| writer.remove(|writer| writer.first_of(&name, last))).flatten()? {
-                0 => break,
-                some => removed += some,
+            if self.step(&mut removed, move |writer| writer.first_of(&name, last))? == 0 {
+                return self.end(removed);
             }
         }
-        self.await_empty_log()?;
-        Ok(removed)
+    }
+
+    /// Removes what is found, and counts it; also when a file of it could not be deleted. Tells how many that were.
+    fn step(
+        &self,
+        removed: &mut usize,
+        find: impl FnOnce(&Writer) -> rusqlite::Result<BTreeSet<i64>> + Send + 'static,
+    ) -> Result<usize, RemoveError> {
+        let (some, done) = match self.ask(|writer| writer.remove(find)) {
+            Ok((some, done)) => (some, done),
+            Err(error) => (0, Err(error)),
+        };
+        *removed += some;
+        done.map(|()| some).map_err(|error| RemoveError { removed: *removed, error })
+    }
+
+    fn end(&self, removed: usize) -> Result<usize, RemoveError> {
+        self.await_empty_log().map(|()| removed).map_err(|error| RemoveError { removed, error })
     }
 
     fn await_empty_log(&self) -> Result<(), StoreError> {
@@ -69,23 +106,30 @@ impl Store {
 
 impl Writer {
     /// Deletes rows first and files after: a crash between them leaves files that no record has, which the next start
-    /// sweeps, and never a record without its blob.
+    /// sweeps, and never a record without its blob. Tells how many records are gone, and whether all went well.
     fn remove(
         &mut self,
         find: impl FnOnce(&Self) -> rusqlite::Result<BTreeSet<i64>>,
-    ) -> Result<usize, StoreError> {
-        let seqs: Vec<i64> = find(self).map_err(|error| self.classify(error))?.into_iter().collect();
-        if seqs.is_empty() {
-            return Ok(0);
-        }
-        let orphans = retention::delete(&mut self.conn, &mut self.totals, &seqs);
-        let orphans = orphans.map_err(|error| self.classify(error))?;
-        self.has_old_log = true;
-        if let Err(error) = self.blobs.remove_now(&orphans) {
+    ) -> (usize, Result<(), StoreError>) {
+        let deleted = find(self).and_then(|seqs| {
+            let seqs: Vec<i64> = seqs.into_iter().collect();
+            // Nothing to delete is nothing to write.
+            let orphans = match &*seqs {
+                [] => Vec::new(),
+                seqs => retention::delete(&mut self.conn, &mut self.totals, seqs)?,
+            };
+            Ok((seqs.len(), orphans))
+        });
+        let (removed, orphans) = match deleted {
+            Ok(deleted) => deleted,
+            Err(error) => return (0, Err(self.classify(error))),
+        };
+        self.has_old_log |= removed > 0;
+        let files = self.blobs.remove_now(&orphans);
+        if files.is_err() {
             self.sweep = Some(0);
-            return Err(error);
         }
-        Ok(seqs.len())
+        (removed, files)
     }
 
     fn places(&self, ids: &[Uuid]) -> rusqlite::Result<BTreeSet<i64>> {

@@ -14,20 +14,31 @@ impl Writer {
     /// One small step of retention, sweeping and shrinking. Tells whether there is more to do.
     pub(crate) fn tidy(&mut self) -> bool {
         self.since_step = 0;
-        match self.steps() {
-            Ok(has_more) => has_more,
-            Err(error) => {
-                let error = self.classify(error);
-                tracing::warn!(%error, "cannot tidy the record store: it is tried again");
-                false
+        // On a full disk one of them may make the room that another needs: each is tried whatever became of the others, and
+        // what deletes first of all. A reader may keep the log from being emptied for long: nothing to hurry for.
+        let steps: [(_, fn(&mut Self) -> rusqlite::Result<bool>); 4] = [
+            ("deleting what is not to be kept", Self::expire),
+            ("emptying the log", |writer| writer.empty_log().map(|_| false)),
+            ("looking for files that no record has", Self::sweep_folder),
+            ("shrinking the database", Self::shrink),
+        ];
+        let mut has_more = false;
+        for (step, run) in steps {
+            match run(self) {
+                Ok(more) => {
+                    self.stuck.remove(step);
+                    has_more |= more;
+                }
+                Err(error) => {
+                    let error = self.classify(error);
+                    // Told once, however often it is tried.
+                    if self.stuck.insert(step) {
+                        tracing::warn!(step, %error, "cannot tidy the record store: it is tried again");
+                    }
+                }
             }
         }
-    }
-
-    fn steps(&mut self) -> rusqlite::Result<bool> {
-        // A reader may keep the log from being emptied for long: that is tried again later, and nothing to hurry for.
-        self.empty_log()?;
-        Ok(self.expire()? | self.sweep_folder()? | self.shrink()?)
+        has_more
     }
 
     /// Deletes what is beyond its limits.
@@ -77,5 +88,55 @@ impl Writer {
         let mut rows = statement.query([])?;
         while rows.next()?.is_some() {}
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::writer::Writer;
+    use crate::{Draft, Keep, Query, Settings, Store};
+    use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    /// From now on, or no more: the log cannot be emptied, as on a disk where the database has no room to grow.
+    fn let_log_be_stuck(store: &Store, stuck: bool) {
+        let deny = |context: AuthContext<'_>| match context.action {
+            AuthAction::Pragma { pragma_name: "wal_checkpoint", .. } => Authorization::Deny,
+            _ => Authorization::Allow,
+        };
+        let set = move |writer: &mut Writer| {
+            // What an earlier removal leaves when somebody still reads.
+            writer.has_old_log = true;
+            writer.conn.authorizer(stuck.then_some(deny))
+        };
+        store.ask(set).unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_is_beyond_its_limits_goes_also_while_the_log_cannot_be_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = Arc::new(AtomicU64::new(1 << 40));
+        let space = free.clone();
+        let free_space: crate::FreeSpace = Arc::new(move |_| Ok(space.load(SeqCst)));
+        let settings = Settings { keep: Keep::everything(), free_space, ..Settings::default() };
+        let store = Store::open(dir.path(), settings).unwrap();
+        for n in 0..150_u32 {
+            let blobs = vec![("image".into(), n.to_le_bytes().repeat(5000).into())];
+            let draft = Draft { collection: "a".into(), json: n.to_string(), blobs, ..Draft::default() };
+            store.append_wait(draft).unwrap();
+        }
+        let_log_be_stuck(&store, true);
+        free.store(0, SeqCst);
+        store.set_keep(Keep { max_count: Some(2), ..Keep::everything() }, BTreeMap::new()).unwrap();
+        store.tidy().unwrap();
+        assert_eq!(store.read().count(&Query::default()).unwrap(), 2);
+        assert_eq!(store.stats().unwrap().files.count, 2);
+        let state = |writer: &mut Writer| (writer.has_old_log, writer.stuck.clone());
+        assert_eq!(store.ask(state).unwrap(), (true, ["emptying the log"].into()));
+        let_log_be_stuck(&store, false);
+        store.tidy().unwrap();
+        assert_eq!(store.ask(state).unwrap(), (false, [].into()), "it is tried again");
     }
 }

@@ -55,6 +55,8 @@ pub(crate) struct Writer {
     pub(crate) has_leftovers: bool,
     /// The log still has what was removed.
     pub(crate) has_old_log: bool,
+    /// Steps of tidying that failed the last time.
+    pub(crate) stuck: BTreeSet<&'static str>,
     pub(crate) since_step: usize,
     is_full: bool,
     is_corrupt: bool,
@@ -87,6 +89,7 @@ impl Writer {
             sweep: None,
             has_leftovers: false,
             has_old_log: false,
+            stuck: BTreeSet::new(),
             since_step: 0,
             is_full: false,
             is_corrupt: false,

@@ -115,6 +115,31 @@ fn a_field_equals_only_the_same_kind_of_value() {
 }
 
 #[test]
+fn a_key_finds_its_record_and_no_other() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let keyed = |collection: &str, key: &str, json: &str| {
+        let draft = Draft { dedup_key: Some(key.into()), ..draft(collection, json) };
+        store.append_wait(draft).unwrap().id
+    };
+    let first = keyed("a", "1", "0");
+    for (collection, key, json) in [("a", "10", "1"), ("b", "1", "2"), ("a", " 1", "3")] {
+        keyed(collection, key, json);
+    }
+    store.append_wait(draft("a", "4")).unwrap();
+    let by_key = |key: &str| Query { dedup: Some(key.into()), ..Query::collection("a") };
+    let ask = |query: &Query| jsons(&store.read().query(query).unwrap()).join(" ");
+    assert_eq!((ask(&by_key("1")), ask(&by_key("10"))), ("0".into(), "1".into()));
+    assert_eq!((ask(&by_key("")), ask(&by_key("2"))), (String::new(), String::new()));
+    assert_eq!(ask(&Query { after: Some(first), ..by_key("1") }), "", "all conditions hold at once");
+    assert_eq!(store.read().count(&by_key("1")).unwrap(), 1);
+    store.remove(&[first]).unwrap();
+    assert_eq!(ask(&by_key("1")), "");
+    let error = store.read().query(&Query { collection: None, ..by_key("1") }).unwrap_err();
+    assert!(matches!(&error, StoreError::BadQuery(text) if text.contains("give the collection")), "{error}");
+}
+
+#[test]
 fn an_answer_is_cut_at_its_bytes_and_the_rest_comes_with_the_next() {
     let fixture = Fixture::new();
     let store = fixture.open();
@@ -131,6 +156,28 @@ fn an_answer_is_cut_at_its_bytes_and_the_rest_comes_with_the_next() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Also with keys that strangers have made up, the answer is that of a look at every record.
+    #[test]
+    fn any_key_finds_what_was_appended_with_it(
+        appended in prop::collection::vec(("[ab]", ".{1,8}"), 1..12), asked in ".{0,8}",
+    ) {
+        let fixture = Fixture::new();
+        let store = fixture.open();
+        let mut first = std::collections::BTreeMap::new();
+        for (collection, key) in &appended {
+            let draft = Draft { dedup_key: Some(key.clone()), ..draft(collection, "{}") };
+            if let Ok(done) = store.append_wait(draft) {
+                first.entry((collection.clone(), key.clone())).or_insert(done.id);
+            }
+        }
+        for (collection, key) in appended.into_iter().chain([("a".to_owned(), asked)]) {
+            let query = Query { dedup: Some(key.clone()), ..Query::collection(&*collection) };
+            let found: Vec<_> = store.read().query(&query).unwrap().iter().map(|r| r.id).collect();
+            let expected: Vec<_> = first.get(&(collection, key)).copied().into_iter().collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
 
     /// Keys and values are what strangers send.
     #[test]

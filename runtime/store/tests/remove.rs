@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use gantry_store::{
-    Appended, Consumer, ConsumerSettings, Direction, Draft, Hash, Query, Record, Store, StoreError, Usage,
+    Appended, Consumer, ConsumerSettings, Direction, Draft, Hash, Query, Record, RemoveError, Store, StoreError,
+    Usage,
     Uuid,
 };
 use proptest::prelude::*;
@@ -85,9 +86,9 @@ fn a_removal_counts_what_was_there_and_leaves_other_records_and_shared_pictures(
     let stats = store.stats().unwrap();
     assert_eq!(stats.files, Usage { count: 1, bytes: 30_000 });
     assert_eq!(stats.collections.keys().collect::<Vec<_>>(), ["a"]);
-    assert!(matches!(store.remove_all("A b"), Err(StoreError::BadQuery(_))));
+    assert!(matches!(store.remove_all("A b"), Err(RemoveError { removed: 0, error: StoreError::BadQuery(_) })));
     store.close();
-    assert!(matches!(store.remove(&[again.id]), Err(StoreError::Closed)));
+    assert!(matches!(store.remove(&[again.id]), Err(RemoveError { removed: 0, error: StoreError::Closed })));
 }
 
 #[test]
@@ -165,8 +166,9 @@ fn a_picture_that_cannot_be_deleted_is_an_error_and_goes_at_a_later_start() {
     let stuck = file_of(&dir, &picture(1, 30_000));
     fs::remove_file(&stuck).unwrap();
     fs::create_dir(&stuck).unwrap();
-    let error = store.remove(&ids).expect_err("a picture is still there");
-    assert!(matches!(&error, StoreError::Io { path, .. } if *path == stuck), "{error}");
+    let failed = store.remove(&ids).expect_err("a picture is still there");
+    assert!(matches!(&failed.error, StoreError::Io { path, .. } if *path == stuck), "{failed}");
+    assert_eq!(failed.removed, 2, "it tells how many are gone all the same");
     assert!(all(&store).is_empty(), "the records are gone");
     assert!(!file_of(&dir, &picture(2, 30_000)).exists(), "and so is the other picture");
     store.tidy().unwrap();
@@ -179,6 +181,24 @@ fn a_picture_that_cannot_be_deleted_is_an_error_and_goes_at_a_later_start() {
     assert!(!stuck.exists());
     store.close();
     assert!(fixture.open().opened().was_clean);
+}
+
+#[test]
+fn a_removal_that_fails_half_way_tells_how_many_are_gone() {
+    let fixture = Fixture::new();
+    let (store, dir) = (fixture.open(), fixture.path());
+    let seeds: Vec<u64> = (0..600).collect();
+    let answers = together(&store, seeds.iter().map(|seed| with_picture("a", *seed, 20_000)).collect());
+    let ids: Vec<Uuid> = answers.into_iter().map(|answer| answer.unwrap().id).collect();
+    // In the second step of three.
+    let stuck = file_of(&dir, &picture(300, 20_000));
+    fs::remove_file(&stuck).unwrap();
+    fs::create_dir(&stuck).unwrap();
+    let failed = store.remove(&ids).expect_err("a picture is still there");
+    let left = store.read().count(&Query::collection("a")).unwrap();
+    assert_eq!((failed.removed as u64 + left, failed.removed > 256 && left > 0), (600, true), "{failed}");
+    assert!(failed.to_string().contains("check the disk"), "{failed}");
+    assert_eq!(store.remove(&ids).unwrap() as u64, left, "asked again, the others go");
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Counting lines.
 
+mod watch;
+mod went;
+
+pub(crate) use watch::LineWatch;
+
 use crate::{Error, Point, Rect};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
 
 /// Which point of a box is the person's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,7 +57,7 @@ pub enum Direction {
 }
 
 /// The part of a box's extent across the line by which somebody must be past it.
-const BAND: f32 = 0.1;
+const BAND: f32 = 0.15;
 /// The least distance by which somebody must be past it.
 const LEAST_BAND: f32 = 0.004;
 /// How far beyond its ends a line still counts, as a part of its length: boxes are not exact.
@@ -61,7 +65,7 @@ const BEYOND: f32 = 0.02;
 
 /// A line with two ends that people cross.
 ///
-/// Somebody is on a side once his anchor is past the line by a tenth of his own extent (the *band*); within the band he
+/// Somebody is on a side once his anchor is past the line by a seventh of his own extent (the *band*); within the band he
 /// stays on the side where he was. So who lingers on the line is counted once, who turns back inside the band not at all,
 /// and who turns back behind it once each way. Somebody counts the same way again only after he went back to the other
 /// side. The band grows with the person because what a detector is unsure of grows with the person.
@@ -95,7 +99,7 @@ impl Line {
         self
     }
 
-    /// With a band of this part (0 to 1) of a person's extent instead of a tenth.
+    /// With a band of this part (0 to 1) of a person's extent instead of a seventh.
     #[must_use]
     pub fn with_band(mut self, part: f32) -> Self {
         self.band = if part.is_finite() { part.clamp(0.0, 1.0) } else { BAND };
@@ -145,231 +149,6 @@ pub struct Crossing {
     pub direction: Direction,
     /// Who.
     pub track: u64,
-}
-
-/// So near to an edge of the picture a box is cut off by it.
-const EDGE: f32 = 0.02;
-/// For how long somebody comes in at an edge, or goes out, in seconds.
-const CUT_S: f64 = 4.0;
-
-/// What touches the upper edge and ends above this height has no feet on the floor.
-const LOW: f32 = 0.8;
-/// For how long what hung must be free of the edge, in seconds, and by which part of its size it must then have gone on.
-const FREE_S: f64 = 0.3;
-const ON: f32 = 1.0;
-
-/// Somebody whom the left or right edge of the picture cuts off.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    since: f64,
-    /// Where the anchor was then.
-    anchor: Point,
-    /// He was first seen so: he comes in. Else he goes out.
-    comes: bool,
-}
-
-/// For how long is remembered where both sides of somebody were, in seconds, and the most that is remembered.
-const MEMORY_S: f64 = 3.0;
-const MOST: usize = 48;
-/// For how long somebody may seem to be on the other side before it is how he looks there, in seconds: less than is
-/// remembered.
-const DOUBT_S: f64 = 2.0;
-/// The part of his middle's way that each side of somebody must have gone, too.
-const BOTH: f32 = 0.3;
-
-/// Where somebody was seen.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    t: f64,
-    rect: Rect,
-    /// How far the middle was beyond the line, and half the extent across it.
-    far: f32,
-    half: f32,
-}
-
-#[derive(Debug, Clone)]
-struct Walk {
-    /// The side on which he was last, beyond the band: true is where one goes `in`.
-    settled: Option<bool>,
-    /// How far the anchor was beyond the line in the last frame, where along it, and when.
-    last: (f32, f32, f64),
-    /// When and where along the line he last passed it.
-    passed: Option<(f64, f32)>,
-    cut: Option<Cut>,
-    hung: Option<Hung>,
-    places: VecDeque<Place>,
-    /// When he came in at the left or right edge, if he did.
-    entered: Option<f64>,
-    /// Since when he seems to be on the other side, and may only look different.
-    doubted: Option<f64>,
-}
-
-/// Somebody who hangs into the picture from above, or did: an arm, or legs that will get a body.
-#[derive(Debug, Clone, Copy)]
-struct Hung {
-    /// When the upper edge was last touched.
-    t: f64,
-    /// Where the anchor was when it had been free for a moment.
-    free: Option<Point>,
-}
-
-impl Hung {
-    /// Whether he now walks on his own: free of the edge, and on by a part of his size. A thing that an arm put down stays.
-    fn walks(&mut self, rect: &Rect, anchor: Point, t: f64) -> bool {
-        if t - self.t < FREE_S {
-            return false;
-        }
-        let free = *self.free.get_or_insert(anchor);
-        (anchor.x - free.x).abs() / rect.w.max(0.3 * rect.h) + (anchor.y - free.y).abs() / rect.h.max(0.01)
-            > ON
-    }
-}
-
-impl Walk {
-    fn remember(&mut self, place: Place) {
-        let is_old = |p: &Place| place.t - p.t > MEMORY_S;
-        while self.places.len() > 1 && is_old(&self.places[1]) || self.places.len() >= MOST {
-            self.places.pop_front();
-        }
-        // Many frames a second tell nothing more.
-        if self.places.back().is_none_or(|last| place.t - last.t > MEMORY_S / MOST as f64) {
-            self.places.push_back(place);
-        }
-    }
-
-    /// Whether he went to this side as a whole: both of his sides did, and not only his middle because more or less of him
-    /// is seen. A side that an edge of the picture cuts off is not known.
-    fn went(&self, line: &Line, now: Place, side: bool) -> bool {
-        let sign = if side { 1.0 } else { -1.0 };
-        let Some(from) = self.places.iter().copied().min_by(|a, b| (sign * a.far).total_cmp(&(sign * b.far)))
-        else {
-            return true;
-        };
-        let way = sign * (now.far - from.far);
-        let (lead, trail) = (way + now.half - from.half, way - now.half + from.half);
-        let [a, b] = line.ends();
-        // Where he goes, in the picture.
-        let (x, y) = (sign * (b.y - a.y), sign * (a.x - b.x));
-        let cuts = |rect: &Rect, x: f32, y: f32| {
-            (x > 0.0 && x.abs() >= y.abs() && rect.right() > 1.0 - EDGE)
-                || (x < 0.0 && x.abs() >= y.abs() && rect.x < EDGE)
-                || (y > 0.0 && y.abs() >= x.abs() && rect.bottom() > 1.0 - EDGE)
-        };
-        // His feet may be at the lower edge while more and more of him is seen from the side.
-        let is_appearing = y.abs() > x.abs() && self.entered.is_some_and(|since| now.t - since < CUT_S);
-        let leaves_above = y < 0.0 && y.abs() >= x.abs() && now.rect.y < EDGE;
-        (lead >= crate::track::lim("BOTH", BOTH) * way || cuts(&now.rect, x, y) || leaves_above)
-            && (trail >= crate::track::lim("BOTH", BOTH) * way || (cuts(&from.rect, -x, -y) && !is_appearing))
-    }
-}
-
-/// A line and who is on which side of it.
-#[derive(Debug)]
-pub(crate) struct LineWatch {
-    pub(crate) line: Line,
-    walks: BTreeMap<u64, Walk>,
-}
-
-impl LineWatch {
-    pub(crate) fn new(line: Line) -> Self {
-        Self { line, walks: BTreeMap::new() }
-    }
-
-    /// Forgets who is no longer followed.
-    pub(crate) fn forget(&mut self, keep: impl Fn(u64) -> bool) {
-        self.walks.retain(|id, _| keep(*id));
-    }
-
-    /// Takes where somebody was seen at `t`. `counts`: whether he is believed; who is not is only remembered.
-    pub(crate) fn step(&mut self, track: u64, rect: &Rect, t: f64, counts: bool) -> Option<Crossing> {
-        let anchor = self.line.anchor.of(rect);
-        let (far, along) = self.line.measure(anchor);
-        let is_new = !self.walks.contains_key(&track);
-        let walk = self.walks.entry(track).or_insert(Walk {
-            settled: None,
-            last: (far, along, t),
-            passed: None,
-            cut: None,
-            hung: None,
-            places: VecDeque::new(),
-            doubted: None,
-            entered: (is_at_side(rect) && rect.bottom() < 1.0 - EDGE).then_some(t),
-        });
-        let (was, was_along, before) = walk.last;
-        if (was < 0.0) != (far < 0.0) {
-            let part = was / (was - far);
-            let place = was_along + part * (along - was_along);
-            walk.passed = Some((before + f64::from(part) * (t - before), place));
-        }
-        walk.last = (far, along, t);
-        let is_cut = is_at_side(rect);
-        walk.cut = is_cut.then(|| walk.cut.unwrap_or(Cut { since: t, anchor, comes: is_new }));
-        if hangs(rect) {
-            walk.hung = Some(Hung { t, free: None });
-        } else if walk.hung.as_mut().is_some_and(|hung| hung.walks(rect, anchor, t)) {
-            walk.hung = None;
-        }
-        let seen = rect.clipped();
-        let place = Place {
-            t,
-            rect: seen,
-            far: self.line.measure(seen.centre()).0,
-            half: self.line.extent(&seen) / 2.0,
-        };
-        walk.remember(place);
-        let side = far > 0.0;
-        if walk.settled == Some(side) {
-            walk.doubted = None;
-        }
-        if far.abs() < self.line.band(rect) || walk.settled == Some(side) {
-            return None;
-        }
-        if walk.settled.is_none() {
-            walk.settled = Some(side);
-            return None;
-        }
-        if let Some(cut) = walk.cut.filter(|cut| t - cut.since < CUT_S) {
-            // Only an arm or a leg may be seen: only his way across counts, and how far down he is where he is seen whole.
-            let is_on_side = |x, y| (self.line.measure(Point::new(x, y)).0 > 0.0) == side;
-            if cut.comes && is_on_side(cut.anchor.x, anchor.y) {
-                walk.settled = Some(side);
-                return None;
-            }
-            if !cut.comes && !is_on_side(anchor.x, cut.anchor.y) {
-                return None;
-            }
-        }
-        if !counts || walk.hung.is_some() {
-            // The side is kept, so that it counts when he is believed, or has come down.
-            return None;
-        }
-        if !walk.went(&self.line, place, side) {
-            // He may be on the way. Who is not in all this time only looks different.
-            if t - *walk.doubted.get_or_insert(t) > DOUBT_S {
-                (walk.settled, walk.doubted) = (Some(side), None);
-            }
-            return None;
-        }
-        walk.doubted = None;
-        walk.settled = Some(side);
-        let (t_s, along) = walk.passed.take()?;
-        (-BEYOND..=1.0 + BEYOND).contains(&along).then(|| Crossing {
-            t_s,
-            line: self.line.name.clone(),
-            direction: if side { Direction::In } else { Direction::Out },
-            track,
-        })
-    }
-}
-
-/// Whether the left or right edge of the picture cuts a box off.
-fn is_at_side(rect: &Rect) -> bool {
-    rect.x < EDGE || rect.right() > 1.0 - EDGE
-}
-
-/// Whether what is seen hangs into the picture from above.
-fn hangs(rect: &Rect) -> bool {
-    rect.y < EDGE && rect.bottom() < LOW
 }
 
 #[cfg(test)]
@@ -450,6 +229,36 @@ mod tests {
         for (n, rect) in arm.chain(bottle).enumerate() {
             assert_eq!(line.step(1, &rect, n as f64 / 10.0, true), None);
         }
+    }
+
+    #[test]
+    fn who_is_seen_more_and_more_of_counts_nothing_until_he_goes_on_as_a_whole() {
+        let mut line = watch((0.0, 0.6), (1.0, 0.6));
+        // He comes out from behind something: first the legs, and his feet stay where they are.
+        let appears = (0..12).map(|n| Rect::between(0.4, 0.75 - 0.05 * n as f32, 0.5, 0.9));
+        for (n, rect) in appears.clone().enumerate() {
+            assert_eq!(line.step(1, &rect, n as f64 / 10.0, true), None);
+        }
+        let walks = (1..10).map(|n| Rect::between(0.4, 0.2 - 0.01 * n as f32, 0.5, 0.9 - 0.05 * n as f32));
+        let mut line = watch((0.0, 0.6), (1.0, 0.6));
+        let events: Vec<_> = appears
+            .chain(walks)
+            .enumerate()
+            .filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, true))
+            .collect();
+        assert!(events.len() == 1 && events[0].direction == Direction::In, "{events:?}");
+    }
+
+    #[test]
+    fn who_looks_different_for_long_is_on_the_side_where_he_is_seen() {
+        let mut line = watch((0.0, 0.6), (1.0, 0.6));
+        let legs = |_| Rect::between(0.4, 0.7, 0.5, 0.9);
+        let whole = |_| Rect::between(0.4, 0.2, 0.5, 0.9);
+        let down = |n: usize| Rect::between(0.4, 0.2 + 0.02 * n as f32, 0.5, 0.9 + 0.02 * n as f32);
+        let boxes = (0..10).map(legs).chain((0..40).map(whole)).chain((0..20).map(down));
+        let events: Vec<_> =
+            boxes.enumerate().filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, true)).collect();
+        assert!(events.len() == 1 && events[0].direction == Direction::Out, "{events:?}");
     }
 
     #[test]

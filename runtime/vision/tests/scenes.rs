@@ -168,6 +168,19 @@ fn a_shadow_that_falls_over_the_line_is_nobody() {
 }
 
 #[test]
+fn two_who_walk_beside_each_other_in_shadows_that_touch_are_two() {
+    let found = crossings(11.0, 3.0, |p, t| {
+        // Far behind, somebody shows first how large people are.
+        for (start, y) in [(1.0, 0.85), (4.5, 0.85), (5.25, 0.85)] {
+            let x = 0.2 * (t - start);
+            p.change(x + 0.03, x + 0.13, y - 0.04, y, |was| was * 0.6);
+            p.person(x, y, 0.4, 45.0);
+        }
+    });
+    assert_eq!(directions(&found), [In, In, In]);
+}
+
+#[test]
 fn who_was_there_at_the_start_leaves_no_ghost_behind() {
     let found = crossings(14.0, 4.0, |p, t| {
         p.person(if t < 1.0 { 0.3 } else { 0.3 + 0.15 * (t - 1.0) }, 0.8, 0.4, 50.0);

@@ -1,8 +1,12 @@
-use super::{Blob, MAX_BLOBS, encode, lines, mark, put_back, take};
+use super::{Blob, MAX_BLOBS, encode, lines, put_back, take};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+
+fn mark(name: &str) -> Value {
+    json!({ "$blob": name })
+}
 
 fn object(value: Value) -> Map<String, Value> {
     let Value::Object(map) = value else { panic!("no object") };

@@ -164,6 +164,98 @@ fn pictures_that_cannot_be_looked_at_are_told_with_the_stream_named() {
 }
 
 #[test]
+fn a_detector_that_does_not_return_is_told_by_who_looks_until_it_returns() {
+    let (go, gate) = channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let mut bench = Bench::new(move |_| {
+        let gate = gate.clone();
+        script(move |t| {
+            if (2.0..2.05).contains(&t) {
+                let _ = lock(&gate).recv();
+            }
+            vec![person(0.1 * t)]
+        })
+    });
+    let mut section = with_door();
+    section["zones"] = json!({"hall": {"corners": [[0.0, 0.0], [0.4, 0.0], [0.4, 1.0], [0.0, 1.0]]}});
+    bench.apply(section);
+    bench.run_to(2.0);
+    let told = |bench: &Bench| match bench.next_seen() {
+        Seen::Occupancy { people, .. } => people,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&bench), 1);
+    let look = |bench: &Bench, seconds| {
+        *lock(&bench.clock) += Duration::from_secs(seconds);
+        bench.analyses.look(*lock(&bench.clock));
+    };
+    look(&bench, 9);
+    assert!(bench.is_ok());
+    look(&bench, 1);
+    assert!(bench.is_degraded("the detector has not returned for 10 s: use a smaller model"));
+    assert_eq!(bench.state().unwrap()["running"], false);
+    assert!(!bench.analyses.status()[0].running);
+    assert_eq!(told(&bench), 0, "nobody is known to be there");
+    look(&bench, 50);
+    assert!(bench.is_degraded("for 60 s"));
+    go.send(()).unwrap();
+    bench.run_to(2.3);
+    bench.until("it runs", || bench.state().unwrap()["running"] == true);
+    assert_eq!(told(&bench), 1, "he is there still");
+    look(&bench, 1);
+    assert!(bench.is_ok());
+}
+
+#[test]
+fn a_model_whose_loading_does_not_return_is_told() {
+    let (go, gate) = channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let mut bench = Bench::new(move |_| {
+        let _ = lock(&gate).recv();
+        nobody()
+    });
+    bench.apply(json!({"detector": "onnx", "model": "m.onnx"}));
+    bench.until("it is loaded", || bench.made.load(SeqCst) == 1);
+    *lock(&bench.clock) += Duration::from_secs(11);
+    bench.analyses.look(*lock(&bench.clock));
+    assert!(bench.is_degraded("the loading of the model has not returned for 10 s"));
+    go.send(()).unwrap();
+    bench.until("it waits for pictures", || bench.is_ok());
+}
+
+#[test]
+fn a_model_that_is_changed_is_used_at_once_and_who_is_followed_is_followed_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model.onnx");
+    std::fs::write(&model, "good").unwrap();
+    let mut bench = Bench::new(of_file);
+    let mut section = with_door();
+    (section["detector"], section["model"]) = (json!("onnx"), json!(model));
+    bench.apply(section);
+    let run = |bench: &mut Bench, from, to| {
+        (from..to).for_each(|n| bench.publish(&frame("main/raw", n, (32, 24), i420((32, 24), 0))));
+    };
+    run(&mut bench, 0, 30);
+    std::fs::write(&model, "broken").unwrap();
+    *lock(&bench.clock) += Duration::from_secs(10);
+    run(&mut bench, 30, 40);
+    assert!(bench.is_degraded("the model was changed, and the one before is used still: "));
+    assert!(bench.is_degraded("says broken: make it good"));
+    assert_eq!(bench.state().unwrap()["running"], true);
+    // Another file of the same name, as installers write it.
+    let new = dir.path().join("new.onnx");
+    std::fs::write(&new, "good").unwrap();
+    std::fs::rename(&new, &model).unwrap();
+    *lock(&bench.clock) += Duration::from_secs(10);
+    run(&mut bench, 40, 70);
+    assert!(bench.is_ok());
+    assert_eq!(bench.made.load(SeqCst), 3);
+    let found = crossings(&bench.all_seen());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].2, 1, "still the first one");
+}
+
+#[test]
 fn a_detector_that_hangs_is_left_behind_and_not_heard_any_more() {
     let (go, gate) = channel::<()>();
     let gate = Arc::new(Mutex::new(gate));

@@ -11,7 +11,8 @@ impl Ledger {
     /// What a correction would make of its line, for whoever stores it before it is applied.
     ///
     /// # Errors
-    /// [`CorrectionError`] when it is of no line or of another day, changes nothing, or would make a count negative.
+    /// [`CorrectionError`] when it is of no line or of another day, changes nothing, or would make a count
+    /// negative.
     pub fn check_correction(&self, correction: &CorrectionRecord) -> Result<Count, CorrectionError> {
         let CorrectionRecord { camera, line, time_ms, .. } = correction;
         let is_declared = self.places.get(camera).is_some_and(|places| places.lines.contains(line));
@@ -24,12 +25,12 @@ impl Ledger {
         corrected(&self.book, correction)
     }
 
-    /// Applies a correction that was checked and stored, and gives the counts of its line. What changed in between is no
-    /// hindrance: the line may be gone by now, and the correction may be yesterday's.
+    /// Applies a correction that was checked and stored, and gives the counts of its line. What changed in
+    /// between is no hindrance: the line may be gone by now, and the correction may be yesterday's.
     ///
     /// # Errors
-    /// [`CorrectionError`] when it changes nothing, would make a count negative, or is older than yesterday; nothing is
-    /// changed then, nor by replaying it.
+    /// [`CorrectionError`] when it changes nothing, would make a count negative, or is older than yesterday;
+    /// nothing is changed then, nor by replaying it.
     pub fn correct(&mut self, correction: &CorrectionRecord) -> Result<Count, CorrectionError> {
         let CorrectionRecord { camera, line, count_in, count_out, time_ms, .. } = correction;
         let Some(book) = self.book_of(*time_ms) else { return Err(self.other_day(correction)) };

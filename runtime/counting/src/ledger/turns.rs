@@ -7,14 +7,16 @@ use crate::settings::Settings;
 use crate::{HourSums, Turn};
 use std::collections::BTreeSet;
 
-/// How far a clock may go back over the reset without opening yesterday again, and without changing what rolling sums know.
+/// How far a clock may go back over the reset without opening yesterday again, and without changing what
+/// rolling sums know.
 const SLACK_MS: i64 = HOUR_MS;
 /// The most days that wait to be told.
 const MAX_UNTOLD: usize = 32;
 
 impl Ledger {
-    /// Takes over other settings. No count becomes 0 by that: the day that is open keeps its name and goes on until the next
-    /// reset of the new settings. A longer window sees what shorter ones had kept, and is complete after its length.
+    /// Takes over other settings. No count becomes 0 by that: the day that is open keeps its name and goes on
+    /// until the next reset of the new settings. A longer window sees what shorter ones had kept, and is
+    /// complete after its length.
     pub fn configure(&mut self, settings: Settings, now_ms: i64) {
         self.now_ms = within(now_ms);
         self.reach(self.now_ms);
@@ -22,8 +24,8 @@ impl Ledger {
         self.end_day_as_configured();
     }
 
-    /// It is `now_ms`. Tells which hours and days ended, or changed after they had; each is told once, unless the ledger is
-    /// restored from an earlier checkpoint.
+    /// It is `now_ms`. Tells which hours and days ended, or changed after they had; each is told once, unless
+    /// the ledger is restored from an earlier checkpoint.
     pub fn advance(&mut self, now_ms: i64) -> Vec<Turn> {
         self.now_ms = within(now_ms);
         self.reach(self.now_ms);
@@ -40,8 +42,8 @@ impl Ledger {
         self.tell()
     }
 
-    /// The hours of today as they are now, and what is not told yet of earlier ones: together with what was stored of hours,
-    /// in place of the same ones there, the whole history.
+    /// The hours of today as they are now, and what is not told yet of earlier ones: together with what was
+    /// stored of hours, in place of the same ones there, the whole history.
     #[must_use]
     pub fn hours(&self) -> Vec<HourSums> {
         let open: BTreeSet<i64> = self.book.hours().chain(self.changed.iter().copied()).collect();

@@ -9,6 +9,12 @@ pub(crate) const MINUTE: i64 = 60 * SECOND;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
 
+pub(crate) const NOON: &str = "2026-11-21T12:00:00+01:00";
+
+pub(crate) fn noon() -> Ledger {
+    ledger("03:00", "Europe/Berlin", at(NOON))
+}
+
 pub(crate) fn config(reset: &str, zone: &str, windows: &[&str]) -> Counts {
     Counts {
         reset: reset.into(),

@@ -1,16 +1,10 @@
 //! What is counted, corrected and shown.
 
 use crate::common::{
-    HOUR, MINUTE, SECOND, at, config, correction, crossing, enter, hours, ledger, places, settings,
+    HOUR, MINUTE, NOON, at, correction, crossing, enter, hours, ledger, noon, places, settings,
 };
-use gantry_counting::{Checkpoint, CorrectionError, Count, Direction, Ledger, Settings, Turn};
+use gantry_counting::{Checkpoint, CorrectionError, Count, Direction, Ledger, Turn};
 use serde_json::{Value, json};
-
-const NOON: &str = "2026-11-21T12:00:00+01:00";
-
-fn noon() -> Ledger {
-    ledger("03:00", "Europe/Berlin", at(NOON))
-}
 
 fn state(ledger: &Ledger, key: &str) -> Option<Value> {
     ledger.state().into_iter().find(|(other, _)| other == key).map(|(_, value)| value)
@@ -167,140 +161,6 @@ fn a_correction_that_was_stored_before_the_reset_is_yesterdays_after_it() {
     assert_eq!(ledger.correct(&stored), Ok(Count { count_in: 1, count_out: 0 }));
     assert_eq!(ledger.snapshot().count_in, 0);
     assert_eq!(hours(&ledger.advance(reset)), [(reset - HOUR, 1, 0)]);
-}
-
-#[test]
-fn an_hour_is_told_once_when_it_is_over_and_again_when_it_changed() {
-    let mut ledger = noon();
-    let noon = at(NOON);
-    enter(&mut ledger, noon + MINUTE);
-    assert_eq!(ledger.hours()[0].start_ms, noon);
-    assert_eq!(hours(&ledger.advance(noon + HOUR - 1)), []);
-    assert_eq!(hours(&ledger.advance(noon + HOUR)), [(noon, 1, 0)]);
-    assert_eq!(hours(&ledger.advance(noon + 2 * HOUR)), [], "an hour without crossings is not told");
-    enter(&mut ledger, noon + 2 * MINUTE);
-    assert_eq!(hours(&ledger.advance(noon + 2 * HOUR)), [(noon, 2, 0)]);
-    assert_eq!(hours(&ledger.advance(noon + 2 * HOUR)), []);
-}
-
-#[test]
-fn hours_are_of_utc_where_zones_differ_by_half_an_hour() {
-    let start = at("2026-11-21T12:10:00+05:30");
-    let mut ledger = ledger("03:00", "Asia/Kolkata", start);
-    enter(&mut ledger, start);
-    assert_eq!(hours(&ledger.advance(start + HOUR)), [(at("2026-11-21T06:00:00Z"), 1, 0)]);
-}
-
-#[test]
-fn an_hour_in_which_the_day_ends_is_told_with_both_of_its_parts() {
-    // 03:00 in Kolkata is half past nine in the evening of UTC.
-    let reset = at("2026-11-22T03:00:00+05:30");
-    let mut ledger = ledger("03:00", "Asia/Kolkata", reset - 10 * MINUTE);
-    enter(&mut ledger, reset - 10 * MINUTE);
-    assert_eq!(hours(&ledger.advance(reset)), []);
-    assert_eq!(ledger.hours().len(), 1, "it is of the history before it is told");
-    enter(&mut ledger, reset + MINUTE);
-    assert_eq!(ledger.snapshot().count_in, 1);
-    assert_eq!(hours(&ledger.advance(reset + 30 * MINUTE)), [(reset - 30 * MINUTE, 2, 0)]);
-}
-
-#[test]
-fn without_a_checkpoint_the_records_make_the_day_and_the_hour_in_which_it_began() {
-    let reset = at("2026-11-22T03:00:00+05:30");
-    let records = [reset - 31 * MINUTE, reset - MINUTE, reset + MINUTE];
-    let mut ledger = ledger("03:00", "Asia/Kolkata", reset + HOUR);
-    let since = ledger.since_ms();
-    for time in records.into_iter().filter(|time| *time >= since) {
-        ledger.replay(&json!(crossing("main", "door", Direction::In, time))).expect("it is good");
-    }
-    assert_eq!(ledger.snapshot().count_in, 1);
-    assert_eq!(hours(&ledger.advance(reset + HOUR)), [(reset - 30 * MINUTE, 2, 0)]);
-}
-
-#[test]
-fn what_a_correction_takes_away_goes_from_the_latest_hours() {
-    let mut ledger = noon();
-    let noon = at(NOON);
-    for hour in [0, 1, 1, 2] {
-        enter(&mut ledger, noon + hour * HOUR);
-    }
-    ledger.advance(noon + 3 * HOUR);
-    ledger.correct(&correction(-2, 1, noon + 3 * HOUR)).expect("there are as many");
-    let told = hours(&ledger.advance(noon + 4 * HOUR));
-    assert_eq!(told, [(noon + HOUR, 1, 0), (noon + 2 * HOUR, 0, 0), (noon + 3 * HOUR, 0, 1)]);
-}
-
-#[test]
-fn hours_of_a_day_that_is_forgotten_are_told_before() {
-    let mut ledger = noon();
-    enter(&mut ledger, at(NOON));
-    // Two days pass by crossings alone, as in a replay.
-    enter(&mut ledger, at(NOON) + 24 * HOUR);
-    enter(&mut ledger, at(NOON) + 48 * HOUR);
-    let told = hours(&ledger.advance(at(NOON) + 50 * HOUR));
-    assert_eq!(
-        told.iter().map(|hour| hour.0).collect::<Vec<_>>(),
-        [at(NOON), at(NOON) + 24 * HOUR, at(NOON) + 48 * HOUR]
-    );
-}
-
-fn sums(ledger: &Ledger, now_ms: i64) -> Value {
-    ledger.rule_event(now_ms)["sums"].clone()
-}
-
-#[test]
-fn rolling_sums_are_exact_to_the_second() {
-    let mut ledger = noon();
-    let noon = at(NOON);
-    enter(&mut ledger, noon + 999);
-    ledger.crossing(&crossing("yard", "door", Direction::Out, noon + SECOND));
-    let now = noon + 59 * SECOND;
-    assert_eq!(sums(&ledger, now)["1m"], json!({"count_in": 1, "count_out": 1}));
-    assert_eq!(sums(&ledger, now + SECOND)["1m"], json!({"count_in": 0, "count_out": 1}));
-    assert_eq!(sums(&ledger, now + 2 * SECOND)["1m"], json!({"count_in": 0, "count_out": 0}));
-    assert_eq!(sums(&ledger, now + 2 * SECOND)["1h"], json!({"count_in": 1, "count_out": 1}));
-    let event = ledger.rule_event(now);
-    assert_eq!(event["cameras"]["main"]["sums"]["5m"], json!({"count_in": 1, "count_out": 0}));
-    assert_eq!(event["cameras"]["yard"]["sums"]["5m"], json!({"count_in": 0, "count_out": 1}));
-}
-
-#[test]
-fn rolling_sums_go_on_over_the_reset_and_are_what_was_seen() {
-    let reset = at("2026-11-22T03:00:00+01:00");
-    let mut ledger = ledger("03:00", "Europe/Berlin", reset - MINUTE);
-    enter(&mut ledger, reset - SECOND);
-    ledger.correct(&correction(5, 0, reset - SECOND)).expect("it is good");
-    ledger.advance(reset);
-    assert_eq!(ledger.snapshot().count_in, 0);
-    assert_eq!(sums(&ledger, reset)["1m"], json!({"count_in": 1, "count_out": 0}));
-}
-
-#[test]
-fn a_clock_that_goes_back_a_little_keeps_what_was_just_seen_and_a_lot_forgets_it() {
-    let mut ledger = noon();
-    let noon = at(NOON);
-    enter(&mut ledger, noon);
-    ledger.advance(noon - 10 * SECOND);
-    assert_eq!(sums(&ledger, noon - 10 * SECOND)["1m"], json!({"count_in": 1, "count_out": 0}));
-    ledger.advance(noon - 2 * HOUR);
-    assert_eq!(sums(&ledger, noon - 2 * HOUR)["1h"], json!({"count_in": 0, "count_out": 0}));
-}
-
-#[test]
-fn a_day_of_a_crossing_each_second_stays_bounded_and_exact() {
-    let settings = Settings::from_config(&config("03:00", "UTC", &["24h"])).expect("good");
-    let start = at("2026-11-20T00:00:00Z");
-    let mut ledger = Ledger::new(settings.clone(), start);
-    for second in 0..100_000 {
-        enter(&mut ledger, start + second * SECOND);
-    }
-    let now = start + 99_999 * SECOND;
-    assert_eq!(sums(&ledger, now)["24h"]["count_in"], json!(86_400));
-    ledger.advance(now);
-    let text = serde_json::to_string(&ledger.checkpoint()).expect("it is JSON");
-    assert!(text.len() < 800_000, "{} bytes", text.len());
-    let again = Ledger::restore(settings, serde_json::from_str(&text).expect("it is a checkpoint"));
-    assert_eq!(sums(&again, now)["24h"]["count_in"], json!(86_400));
 }
 
 #[test]

@@ -1,14 +1,8 @@
 //! Events, and who is counted in them.
 
-use crate::common::{HOUR, SECOND, at, crossing, enter, ledger};
-use gantry_counting::{BeginError, Direction, Ledger};
+use crate::common::{HOUR, NOON, SECOND, at, crossing, enter, ledger, noon};
+use gantry_counting::{BeginError, Direction};
 use serde_json::{Value, json};
-
-const NOON: &str = "2026-11-21T12:00:00+01:00";
-
-fn noon() -> Ledger {
-    ledger("03:00", "Europe/Berlin", at(NOON))
-}
 
 #[test]
 fn an_event_counts_who_went_in_from_the_crossing_that_caused_it() {

@@ -4,5 +4,7 @@ mod common;
 mod counts;
 mod days;
 mod events;
+mod hours;
 mod properties;
 mod settings;
+mod sums;

@@ -1,7 +1,6 @@
 //! Lines and zones of the command line.
 
 use gantry_core::config::{Anchor, Line, Zone};
-use gantry_vision::Point;
 
 /// The longest name.
 const MAX_NAME: usize = 40;
@@ -27,7 +26,7 @@ pub(super) fn line(text: &str) -> Result<GivenLine, String> {
         return Err(format!("a line has 4 numbers and this has {}: write x1,y1,x2,y2", numbers.len()));
     };
     let line = Line { from: [x1, y1], to: [x2, y2], anchor: Anchor::default(), band: None };
-    vision_line(name.as_deref().unwrap_or("line"), &line)?;
+    gantry_analysis::line(name.as_deref().unwrap_or("line"), &line).map_err(|e| e.to_string())?;
     Ok(GivenLine { name, line })
 }
 
@@ -40,7 +39,7 @@ pub(super) fn zone(text: &str) -> Result<GivenZone, String> {
     }
     let corners = numbers.chunks_exact(2).map(|c| [c[0], c[1]]).collect();
     let zone = Zone { corners, anchor: Anchor::default() };
-    vision_zone(name.as_deref().unwrap_or("zone"), &zone)?;
+    gantry_analysis::zone(name.as_deref().unwrap_or("zone"), &zone).map_err(|e| e.to_string())?;
     Ok(GivenZone { name, zone })
 }
 
@@ -80,29 +79,6 @@ pub(super) fn names<'a>(
     match names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
         Some((_, name)) => Err(format!("two {what}s are named `{name}`: give each a name of its own")),
         None => Ok(names),
-    }
-}
-
-pub(super) fn vision_line(name: &str, line: &Line) -> Result<gantry_vision::Line, String> {
-    let made = gantry_vision::Line::new(name, point(line.from), point(line.to)).map_err(|e| e.to_string())?;
-    let made = made.with_anchor(anchor(line.anchor));
-    Ok(line.band.into_iter().fold(made, gantry_vision::Line::with_band))
-}
-
-pub(super) fn vision_zone(name: &str, zone: &Zone) -> Result<gantry_vision::Zone, String> {
-    let corners = zone.corners.iter().copied().map(point).collect();
-    let made = gantry_vision::Zone::new(name, corners).map_err(|e| e.to_string())?;
-    Ok(made.with_anchor(anchor(zone.anchor)))
-}
-
-fn point([x, y]: [f32; 2]) -> Point {
-    Point::new(x, y)
-}
-
-fn anchor(anchor: Anchor) -> gantry_vision::Anchor {
-    match anchor {
-        Anchor::Centre => gantry_vision::Anchor::Centre,
-        Anchor::Foot => gantry_vision::Anchor::Foot,
     }
 }
 

@@ -1,10 +1,10 @@
 //! What is counted and how: from the flags, the configuration and the truth.
 
-use super::place::{names, vision_line, vision_zone};
+use super::Recording;
+use super::place::names;
 use super::truth::{Expected, Truth};
-use super::{Recording, detector};
 use crate::config::Sources;
-use gantry_core::config::{Analysis, Detector, FaceModel, Line};
+use gantry_core::config::{Analysis, Detector, FaceModel, Line, Zone};
 use gantry_vision::{Counter, Picker, TrackerSettings};
 use std::path::Path;
 
@@ -68,11 +68,16 @@ impl Plan {
             zones.iter_mut().for_each(|(_, zone)| zone.anchor = anchor.into());
         }
         let expected = truth.map(|truth| truth.expected(&lines)).transpose()?;
-        let picker = config.faces.as_ref().map(|faces| detector::faces(faces, config.threads)).transpose()?;
+        let picker = |faces| gantry_analysis::face_picker(faces, config.threads);
+        let picker = config.faces.as_ref().map(picker).transpose()?;
         let fps = given.fps.or_else(|| given.camera.as_ref().map(|_| f64::from(config.fps)));
+        let line =
+            |(name, line): &(String, Line)| gantry_analysis::line(name, line).map_err(|e| e.to_string());
+        let zone =
+            |(name, zone): &(String, Zone)| gantry_analysis::zone(name, zone).map_err(|e| e.to_string());
         let plan = Self {
-            lines: lines.iter().map(|(name, line)| vision_line(name, line)).collect::<Result<_, _>>()?,
-            zones: zones.iter().map(|(name, zone)| vision_zone(name, zone)).collect::<Result<_, _>>()?,
+            lines: lines.iter().map(line).collect::<Result<_, _>>()?,
+            zones: zones.iter().map(zone).collect::<Result<_, _>>()?,
             config,
             fps,
             expected,
@@ -85,7 +90,7 @@ impl Plan {
 
     /// What counts in pictures whose width is `shape` times their height.
     pub(super) fn counter(&self, shape: f32) -> Result<Counter, String> {
-        let detector = detector::people(&self.config, shape)?;
+        let detector = gantry_analysis::detector(&self.config, shape)?;
         let (lines, zones) = (self.lines.clone(), self.zones.clone());
         Counter::new(detector, TrackerSettings::default(), lines, zones).map_err(|e| e.to_string())
     }
@@ -102,6 +107,9 @@ fn read_flags(given: &Recording, config: &mut Analysis) -> Result<(), String> {
     }
     if let Some(model) = &given.model {
         config.model = Some(model.clone());
+    }
+    if config.detector == Detector::Onnx && config.model.is_none() {
+        return Err("`onnx` needs a model: name one with --model FILE".into());
     }
     if let Some(family) = &given.family {
         config.family.clone_from(family);

@@ -1,6 +1,5 @@
 //! What should have been counted, from a file.
 
-use super::place::vision_line;
 use gantry_core::config::{Anchor, Line};
 use gantry_vision::Direction;
 use serde::Deserialize;
@@ -207,7 +206,7 @@ fn direction(name: &str, line: &Line, way: Way) -> Result<Direction, String> {
         Way::In => 1.0,
         Way::Out => -1.0,
     };
-    vision_line(name, line)?;
+    gantry_analysis::line(name, line).map_err(|e| e.to_string())?;
     if towards.abs() < 1e-6 {
         let (way, from, to) = (format!("{way:?}"), line.from, line.to);
         return Err(format!(

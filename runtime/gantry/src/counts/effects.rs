@@ -6,8 +6,21 @@ use gantry_control::{Answer, Who};
 use gantry_core::health::Level;
 use gantry_core::{bus, state};
 use gantry_script::{Effect, ScriptError};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What rules say about the record that they were asked about.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Marks {
+    pub(crate) tags: BTreeSet<String>,
+    /// Each with the rule that raised it.
+    pub(crate) alerts: Vec<Value>,
+    /// It is not to be stored.
+    pub(crate) dropped: bool,
+    /// It is not for uplinks.
+    pub(crate) kept_back: bool,
+}
 
 /// An event that a rule begins or ends; what else it causes is done already.
 pub(super) enum Turn {
@@ -17,8 +30,14 @@ pub(super) enum Turn {
 
 /// Does what a rule caused, but for its events, which are the ledger's. A rule that failed is told about once for each way
 /// in which it does.
-pub(super) fn carry_out(parts: &Parts, rule: &str, done: Result<Vec<Effect>, ScriptError>) -> Vec<Turn> {
-    let part = format!("script/rules/{rule}/run");
+pub(super) fn carry_out(
+    parts: &Parts,
+    hook: &str,
+    rule: &str,
+    done: Result<Vec<Effect>, ScriptError>,
+    marks: &mut Marks,
+) -> Vec<Turn> {
+    let part = format!("script/rules/{rule}/{hook}");
     let effects = match done {
         Ok(effects) => {
             parts.runtime.health.forget(&part);
@@ -43,8 +62,13 @@ pub(super) fn carry_out(parts: &Parts, rule: &str, done: Result<Vec<Effect>, Scr
             Effect::Snapshot { camera } => parts.acts.snapshot(camera.as_deref()),
             // The script thread has logged it.
             Effect::Log { .. } => {}
-            // Counts are no records: hooks that are told of them cannot cause these.
-            Effect::Tag { .. } | Effect::Alert { .. } | Effect::Drop | Effect::Forward { .. } => {}
+            Effect::Tag { name } => _ = marks.tags.insert(name),
+            Effect::Alert { name, data } => {
+                tracing::info!(rule, alert = name, "an alert");
+                marks.alerts.push(json!({ "alert": name, "rule": rule, "data": data }));
+            }
+            Effect::Drop => marks.dropped = true,
+            Effect::Forward { forward } => marks.kept_back |= !forward,
         }
     }
     turns

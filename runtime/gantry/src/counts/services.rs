@@ -2,7 +2,7 @@
 
 use super::{Order, Post};
 use crate::clock::unix_ms;
-use crate::records::Records;
+use crate::records::{Busy, Desk, Records};
 use crate::state::Door;
 use gantry_core::Runtime;
 use gantry_core::access::Role;
@@ -19,7 +19,13 @@ const MOST_HOURS: usize = 1500;
 const MAX_REASON: usize = 200;
 
 /// Offers `counts.read`, `counts.history` and `counts.correct`.
-pub(crate) fn offer(runtime: &Runtime, post: &Post, records: &Arc<Records>, door: &Arc<Door>) {
+pub(crate) fn offer(
+    runtime: &Runtime,
+    post: &Post,
+    desk: &Arc<Desk>,
+    records: &Arc<Records>,
+    door: &Arc<Door>,
+) {
     let services = &runtime.services;
     let asked = post.clone();
     let read = move |_: &Caller, _: Value, reply: Reply| {
@@ -27,14 +33,20 @@ pub(crate) fn offer(runtime: &Runtime, post: &Post, records: &Arc<Records>, door
     };
     services.offer("counts.read", Arc::new(read));
 
-    let (asked, kept) = (post.clone(), records.clone());
+    let (asked, desk) = (post.clone(), desk.clone());
     let history = move |_: &Caller, request: Value, reply: Reply| {
-        let kept = kept.clone();
-        // The hour that has not ended is the ledger's; those that have are records.
-        let with_now = move |answer: Result<Value, String>| {
-            reply(answer.and_then(|view| past(&kept, &request, &view)).map_err(ServiceError));
+        let desk = desk.clone();
+        // The hours of today are the ledger's; those before are records.
+        let with_today = move |today: Result<Value, String>| match today {
+            Ok(today) => desk.ask(move |records| {
+                let busy =
+                    |Busy| ServiceError("counts.history: too many ask: try again in a moment".to_owned());
+                let told = records.map_err(busy);
+                reply(told.and_then(|records| past(records, &request, &today).map_err(ServiceError)));
+            }),
+            Err(message) => reply(Err(ServiceError(message))),
         };
-        asked.ask(Order::Hours(Box::new(with_now)));
+        asked.ask(Order::Hours(Box::new(with_today)));
     };
     services.offer("counts.history", Arc::new(history));
 

@@ -3,13 +3,13 @@
 mod events;
 
 use self::events::{Asked, Question};
-use super::keeper::{COLLECTION, Keeper};
+use super::keeper::{COLLECTION, Keeper, Letter};
 use super::{FaceRecorded, Order, Parts, Reply};
-use crate::clock::unix_ms;
 use crate::faces::{self, Face};
 use bytes::Bytes;
 use gantry_analysis::{Direction, Seen};
 use gantry_core::config::Config;
+use gantry_core::health::Level;
 use gantry_counting::{CorrectionRecord, CrossingRecord, Ledger, LineCount, Places, Settings, Turn as Ended};
 use gantry_store::{Draft, Uuid};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Rules hear of the time this often.
 const TICK: Duration = Duration::from_secs(1);
+/// What the store refused is given to it again every so many ticks.
+const RETRY_TICKS: u32 = 60;
 /// How long the end waits for records that are on their way to the disk.
 const LAST_RECORDS: Duration = Duration::from_secs(1);
 
@@ -38,7 +40,7 @@ struct Waiting {
 }
 
 pub(super) struct Worker {
-    parts: Parts,
+    parts: Arc<Parts>,
     orders: Sender<Order>,
     /// How many strangers wait.
     strangers: Arc<AtomicUsize>,
@@ -50,11 +52,11 @@ pub(super) struct Worker {
     /// What rules are to be asked, and what they were asked last and have not answered.
     questions: VecDeque<Question>,
     asked: Option<Asked>,
+    ticks: u32,
+    /// Since when events run whose rule is gone, by the event.
+    orphans: BTreeMap<String, Instant>,
     settings: Settings,
-}
-
-fn now() -> i64 {
-    unix_ms().cast_signed()
+    config: Config,
 }
 
 fn places(config: &Config) -> BTreeMap<String, Places> {
@@ -78,13 +80,13 @@ fn settings(config: &Config) -> Settings {
 
 impl Worker {
     pub(super) fn new(
-        parts: Parts,
+        parts: Arc<Parts>,
         orders: Sender<Order>,
         strangers: Arc<AtomicUsize>,
         config: &Config,
     ) -> Self {
         let settings = settings(config);
-        let (keeper, mut ledger) = Keeper::open(config, settings.clone(), &parts.records, now());
+        let (keeper, mut ledger) = Keeper::open(config, settings.clone(), &parts.records, (parts.clock)());
         ledger.declare(places(config));
         let mut worker = Self {
             parts,
@@ -97,8 +99,12 @@ impl Worker {
             tickets: 0,
             questions: VecDeque::new(),
             asked: None,
+            ticks: 0,
+            orphans: BTreeMap::new(),
             settings,
+            config: config.clone(),
         };
+        worker.deliver(0);
         worker.advance();
         // Whoever starts next finds everything in place.
         worker.tell_state();
@@ -137,22 +143,31 @@ impl Worker {
                 Err(_) => break,
             }
         }
-        self.keeper.save(&self.ledger);
+        self.keeper.save_last(&self.ledger);
+    }
+
+    fn now(&self) -> i64 {
+        (self.parts.clock)()
     }
 
     fn take(&mut self, order: Order) {
-        if matches!(order, Order::Seen(_) | Order::Correct(..) | Order::Read(_) | Order::Hours(_)) {
+        if order.is_asked() {
             self.strangers.fetch_sub(1, Ordering::AcqRel);
         }
         match order {
             Order::Seen(seen) => self.see(seen),
             Order::Recorded(ticket, record) => self.recorded(ticket, record),
+            Order::Delivered(letter) => self.keeper.delivered(letter),
             Order::Face(face) => self.face(face),
             Order::Ruled(done) => self.ruled(done),
             Order::Correct(record, reply) => self.correct(record, reply),
             Order::Read(reply) => reply(Ok(json!(self.ledger.snapshot()))),
             Order::Hours(reply) => reply(Ok(json!(self.ledger.hours()))),
-            Order::Configure(config) => self.configure(&config),
+            Order::Record(hook, more, then) => self.ask_about_record(hook, more, then),
+            Order::Configure(config, done) => {
+                self.configure(&config);
+                let _ = done.send(());
+            }
             Order::Stop(_) => {}
         }
     }
@@ -160,12 +175,18 @@ impl Worker {
     fn configure(&mut self, config: &Config) {
         let settings = settings(config);
         if settings != self.settings {
-            self.ledger.configure(settings.clone(), now());
+            self.ledger.configure(settings.clone(), self.now());
             self.settings = settings;
         }
+        self.config.clone_from(config);
         self.ledger.declare(places(config));
         self.advance();
         self.tell_state();
+    }
+
+    /// What is in force.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
     }
 
     fn see(&mut self, seen: Seen) {
@@ -193,14 +214,9 @@ impl Worker {
                 self.ask_rules("on_count", unix_ms, more, next);
             }
             Seen::Face { camera, track, unix_ms, jpeg, width, height, score } => {
-                let face = Face {
-                    face_id: self.ledger.take_face_id(),
-                    camera,
-                    track,
-                    time_ms: unix_ms,
-                    width,
-                    height,
-                };
+                let face_id = self.ledger.take_face_id();
+                self.keeper.gives_face(face_id, &self.ledger);
+                let face = Face { face_id, camera, track, time_ms: unix_ms, width, height };
                 let mut json = json!(face);
                 json["type"] = json!("face");
                 json["score"] = json!(score);
@@ -208,6 +224,7 @@ impl Worker {
                     collection: faces::COLLECTION.to_owned(),
                     time: Some(unix_ms),
                     json: json.to_string(),
+                    dedup_key: Some(face_id.to_string()),
                     blobs: vec![(face.filename(), jpeg)],
                     // A face that is deleted must be gone.
                     blobs_as_files: true,
@@ -247,18 +264,25 @@ impl Worker {
         }
         // In the order in which it was seen, whatever became of the records.
         while let Some(Waiting { recorded: Some(record), .. }) = self.waiting.front() {
-            self.keeper.counted(*record);
+            let record = *record;
             match self.waiting.pop_front().map(|waiting| waiting.entry) {
-                Some(Entry::Crossing(crossing)) => self.count(&crossing),
-                Some(Entry::Correction(correction, reply)) => self.corrected(&correction, reply),
+                Some(Entry::Crossing(crossing)) => self.count(&crossing, record),
+                Some(Entry::Correction(correction, reply)) => match record {
+                    Some(record) => self.corrected(&correction, record, reply),
+                    None => {
+                        reply(Err("counts.correct: it cannot be recorded: make room on the disk".to_owned()))
+                    }
+                },
                 None => {}
             }
         }
     }
 
-    fn count(&mut self, record: &CrossingRecord) {
+    fn count(&mut self, record: &CrossingRecord, recorded: Option<Uuid>) {
+        // This may write a checkpoint, which must not say that it has what it has not.
         self.advance();
         let LineCount { number, count_in, count_out, .. } = self.ledger.crossing(record);
+        self.keeper.counted(recorded);
         let CrossingRecord { camera, line, direction, track, time_ms } = record;
         let labels = [
             ("camera", camera.clone()),
@@ -283,9 +307,11 @@ impl Worker {
         }
     }
 
-    fn corrected(&mut self, record: &CorrectionRecord, reply: Reply) {
+    fn corrected(&mut self, record: &CorrectionRecord, recorded: Uuid, reply: Reply) {
         self.advance();
-        let answer = match self.ledger.correct(record) {
+        let corrected = self.ledger.correct(record);
+        self.keeper.counted(Some(recorded));
+        let answer = match corrected {
             Ok(totals) => {
                 let CorrectionRecord { camera, line, count_in, count_out, reason, .. } = record;
                 tracing::info!(camera, line, count_in, count_out, reason, "the counts are corrected");
@@ -300,9 +326,7 @@ impl Worker {
     fn face(&mut self, face: FaceRecorded) {
         let FaceRecorded { face_id, camera, track, time_ms, record } = face;
         // One that could not be kept is not there to be looked at.
-        if record.is_none() {
-            return;
-        }
+        let Some(record) = record else { return };
         self.ledger.face(face_id, time_ms);
         self.keeper.face(record);
         self.tell_state();
@@ -314,51 +338,77 @@ impl Worker {
         self.advance();
         self.tell_state();
         self.keeper.save_sometimes(&self.ledger);
+        self.report();
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(RETRY_TICKS) {
+            self.deliver(0);
+        }
         self.end_orphans();
         // Rules that are slower than a second hear of the next one.
         if !self.questions.iter().any(|question| question.hook == "on_tick") {
             let next = self.ledger.next_crossing();
-            self.ask_rules("on_tick", now(), json!({}), next);
+            self.ask_rules("on_tick", self.now(), json!({}), next);
         }
     }
 
     /// Lets the time go on: hours end, and days.
     fn advance(&mut self) {
-        let ended = self.ledger.advance(now());
+        let ended = self.ledger.advance(self.now());
         if ended.is_empty() {
             return;
         }
-        let mut reset = None;
+        let (mut reset, first) = (None, self.keeper.next_letter());
         for turn in ended {
             match turn {
-                Ended::Hour(hour) => self.note_sums("hours", hour.start_ms, &json!(hour)),
+                Ended::Hour(hour) => self.post_sums("hours", hour.start_ms, json!(hour)),
                 Ended::Day { ended, day } => {
                     let (name, count_in, count_out) = (&ended.day, ended.count_in, ended.count_out);
                     tracing::info!(day = name, count_in, count_out, "a day of counts is over");
-                    self.note_sums("days", ended.start_ms, &json!(ended));
+                    self.post_sums("days", ended.start_ms, json!(ended));
                     reset = Some(day);
                 }
             }
         }
-        // The checkpoint does not tell them again, so they are on the disk before it.
-        if let Err(error) = self.parts.records.store().flush() {
-            tracing::error!("the sums of an hour are not kept: {error}");
-        }
+        // The ledger does not tell them again: the checkpoint has them until the store does.
         self.keeper.save(&self.ledger);
+        self.deliver(first);
         if let Some(day) = reset {
             self.tell_state();
             self.publish("counts/reset", &json!({ "day": day }));
         }
     }
 
-    fn note_sums(&self, collection: &str, start_ms: i64, sums: &Value) {
-        let draft = Draft {
-            collection: collection.to_owned(),
-            time: Some(start_ms),
-            json: sums.to_string(),
-            ..Draft::default()
-        };
-        self.parts.records.append(draft, |_| {});
+    fn post_sums(&mut self, collection: &str, start_ms: i64, sums: Value) {
+        let collection = collection.to_owned();
+        self.keeper.post(Letter { collection, time_ms: start_ms, data: sums, dedup_key: None });
+    }
+
+    /// Gives the store the letters from this number on. What it refuses is tried again later.
+    fn deliver(&self, from: u64) {
+        for (number, letter) in self.keeper.letters().filter(|(number, _)| *number >= from) {
+            let draft = Draft {
+                collection: letter.collection.clone(),
+                time: Some(letter.time_ms),
+                json: letter.data.to_string(),
+                dedup_key: letter.dedup_key.clone(),
+                ..Draft::default()
+            };
+            let orders = self.orders.clone();
+            self.parts.records.append(draft, move |record| {
+                if record.is_some() {
+                    let _ = orders.send(Order::Delivered(number));
+                }
+            });
+        }
+    }
+
+    /// Says whether what is counted is kept.
+    fn report(&self) {
+        let health = &self.parts.runtime.health;
+        match self.keeper.problem() {
+            Some(problem) => _ = health.report("counts", Level::Degraded, problem),
+            None => health.forget("counts"),
+        }
     }
 
     fn publish(&self, topic: &str, message: &Value) {
@@ -379,10 +429,19 @@ impl Worker {
                 None => state.remove(&key),
             }
         }
-        if !changed.is_empty()
-            && let Err(error) = state.set_all(changed)
-        {
-            tracing::error!("the counts cannot be shown as state: {error}");
+        if changed.is_empty() {
+            return;
+        }
+        let health = &self.parts.runtime.health;
+        match state.set_all(changed) {
+            Ok(_) => health.forget("counts/state"),
+            Err(error) => {
+                self.ledger.tell_again();
+                let message = format!("the counts are not shown as state: {error}");
+                if health.report("counts/state", Level::Degraded, message.clone()) {
+                    tracing::error!("{message}");
+                }
+            }
         }
     }
 }
@@ -406,3 +465,6 @@ fn merge(into: &mut Value, from: Value) {
         into.extend(from);
     }
 }
+
+#[cfg(test)]
+mod tests;

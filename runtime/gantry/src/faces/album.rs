@@ -2,7 +2,7 @@
 
 use super::{COLLECTION, Face, by_number};
 use crate::records::Records;
-use gantry_store::{Order, Query, Record, Store, StoreError, Uuid};
+use gantry_store::{Order, Query, Record, RemoveError, Store, StoreError, Uuid};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -60,25 +60,22 @@ pub(super) fn list(records: &Records, limit: usize) -> Result<Value, StoreError>
     Ok(json!({ "faces": faces }))
 }
 
-/// The records of these faces, or of all.
-fn records_of(store: &Store, ids: Option<&[u64]>) -> Result<Vec<Uuid>, StoreError> {
+/// The records of these faces.
+fn records_of(store: &Store, ids: &[u64]) -> Result<Vec<Uuid>, StoreError> {
     let mut found = Vec::new();
-    if let Some(ids) = ids {
-        for id in ids {
-            found.extend(store.read().query(&by_number(*id))?.iter().map(|record| record.id));
-        }
-        return Ok(found);
+    for id in ids {
+        found.extend(store.read().query(&by_number(*id))?.iter().map(|record| record.id));
     }
-    let mut query = Query { limit: 10_000, ..Query::collection(COLLECTION) };
-    loop {
-        let page = store.read().query(&query)?;
-        let Some(last) = page.last() else { return Ok(found) };
-        query.before = Some(last.id);
-        found.extend(page.iter().map(|record| record.id));
-    }
+    Ok(found)
 }
 
 /// Deletes these faces, or all. How many there were.
-pub(super) fn delete(store: &Store, ids: Option<&[u64]>) -> Result<usize, StoreError> {
-    store.remove(&records_of(store, ids)?)
+pub(super) fn delete(store: &Store, ids: Option<&[u64]>) -> Result<usize, RemoveError> {
+    match ids {
+        Some(ids) => {
+            let found = records_of(store, ids).map_err(|error| RemoveError { removed: 0, error })?;
+            store.remove(&found)
+        }
+        None => store.remove_all(COLLECTION),
+    }
 }

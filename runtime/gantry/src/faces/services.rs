@@ -56,8 +56,27 @@ fn answer(
 ) -> Result<Value, ServiceError> {
     match records {
         Ok(records) => read(records).map_err(|error| ServiceError(error.to_string())),
-        Err(Busy) => Err(ServiceError("too many ask for faces: try again in a moment".to_owned())),
+        Err(Busy) => Err(busy()),
     }
+}
+
+fn busy() -> ServiceError {
+    ServiceError("too many ask for faces: try again in a moment".to_owned())
+}
+
+/// Deletes faces and notes who had that done: also when it failed, for what was deleted before is gone.
+pub(super) fn delete_noted(
+    records: &Records,
+    ids: Option<&[u64]>,
+    mut said: Value,
+) -> Result<Value, ServiceError> {
+    let deleted = album::delete(records.store(), ids);
+    said["deleted"] = json!(deleted.as_ref().map_or_else(|failed| failed.removed, |deleted| *deleted));
+    if let Err(failed) = &deleted {
+        said["error"] = json!(failed.error.to_string());
+    }
+    records.note("audit", said);
+    deleted.map(|deleted| json!({ "deleted": deleted })).map_err(|failed| ServiceError(failed.to_string()))
 }
 
 /// Offers `faces.get`, `faces.list` and `faces.delete`.
@@ -116,16 +135,14 @@ pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, door: &Arc<Door>, rules
                 return reply(Err(ServiceError(message)));
             }
         };
-        let mut said = json!({
+        let said = json!({
             "type": "faces-deleted", "face_ids": ids, "user": who.user, "via": &*who.via, "address": who.address,
         });
         asked.ask(move |records| {
-            reply(answer(records, |records| {
-                let deleted = album::delete(records.store(), ids.as_deref())?;
-                said["deleted"] = json!(deleted);
-                records.note("audit", said);
-                Ok(json!({ "deleted": deleted }))
-            }));
+            reply(match records {
+                Ok(records) => delete_noted(records, ids.as_deref(), said),
+                Err(Busy) => Err(busy()),
+            });
         });
     };
     services.offer("faces.delete", Arc::new(delete));

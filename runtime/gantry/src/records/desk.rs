@@ -1,9 +1,10 @@
 //! The threads that read records from the disk, so that no plugin waits for it.
 
 use super::Records;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// Questions that may wait; more are refused.
 const WAITING: usize = 256;
@@ -19,24 +20,27 @@ pub(crate) struct Busy;
 /// The threads, until [`stop`](Self::stop).
 pub(crate) struct Desk {
     questions: Mutex<Option<SyncSender<Question>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    ended: Mutex<Receiver<()>>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Desk {
     pub(crate) fn start(records: &Arc<Records>) -> std::io::Result<Self> {
         let (questions, asked) = sync_channel::<Question>(WAITING);
         let asked = Arc::new(Mutex::new(asked));
-        let mut threads = Vec::new();
+        let ending = Arc::<AtomicBool>::default();
+        let (end, ended) = channel();
         for n in 0..THREADS {
-            let (records, asked) = (records.clone(), asked.clone());
-            let builder = std::thread::Builder::new().name(format!("records:{n}"));
-            threads.push(builder.spawn(move || {
+            let (records, asked, ending, end) = (records.clone(), asked.clone(), ending.clone(), end.clone());
+            std::thread::Builder::new().name(format!("records:{n}")).spawn(move || {
                 while let Some(question) = next(&asked) {
-                    question(Ok(&records));
+                    question(if ending.load(Ordering::Acquire) { Err(Busy) } else { Ok(&records) });
                 }
-            })?);
+                // Nobody may be waiting any more.
+                let _ = end.send(());
+            })?;
         }
-        Ok(Self { questions: Mutex::new(Some(questions)), threads: Mutex::new(threads) })
+        Ok(Self { questions: Mutex::new(Some(questions)), ended: Mutex::new(ended), ending })
     }
 
     /// Asks. Never waits; `question` is called once, on a thread of the desk, or at once when there is no room.
@@ -55,11 +59,13 @@ impl Desk {
         }
     }
 
-    /// Answers what waits, and ends.
-    pub(crate) fn stop(&self) {
+    /// Refuses what waits, and ends; one that still reads at `deadline` is left behind.
+    pub(crate) fn stop(&self, deadline: Instant) {
+        self.ending.store(true, Ordering::Release);
         drop(self.questions.lock().unwrap_or_else(PoisonError::into_inner).take());
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            let _ = thread.join();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..THREADS {
+            let _ = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         }
     }
 }

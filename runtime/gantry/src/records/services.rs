@@ -1,6 +1,7 @@
 //! What plugins can keep and ask of records: append, query, count, and durable consumers.
 
 use super::{Busy, Desk, Records};
+use crate::counts::{Marks, Post};
 use crate::operator;
 use bytes::Bytes;
 use gantry_core::Runtime;
@@ -38,6 +39,9 @@ struct Append {
     /// The names of the blobs that come with it.
     #[serde(default)]
     blobs: Vec<String>,
+    /// Which hook of the rules looks at it first.
+    #[serde(default)]
+    hook: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +111,7 @@ impl Ask {
                 End::Oldest => Direction::Oldest,
             },
             limit,
+            ..Query::default()
         }
     }
 }
@@ -276,14 +281,28 @@ fn query(records: &Records, ask: Ask) -> Answer {
     Ok(json!({ "records": told, "more": more || is_cut }))
 }
 
-/// Appends what a plugin sends. Does not wait.
-fn append(records: &Records, request: Value, blobs: Vec<Bytes>, reply: Reply) {
+/// Writes down what rules said of it.
+fn mark(data: &mut Value, marks: Marks) {
+    let Value::Object(data) = data else { return };
+    if !marks.tags.is_empty() {
+        data.insert("tags".to_owned(), json!(marks.tags));
+    }
+    if !marks.alerts.is_empty() {
+        data.insert("alerts".to_owned(), json!(marks.alerts));
+    }
+    if marks.kept_back {
+        data.insert("forward".to_owned(), json!(false));
+    }
+}
+
+/// Appends what a plugin sends, when the rules have looked at it. Does not wait.
+fn append(records: &Arc<Records>, post: &Post, request: Value, blobs: Vec<Bytes>, reply: Reply) {
     let append: Append = match read("records.append", request) {
         Ok(append) => append,
         Err(error) => return reply(Err(error)),
     };
     let refused = |kind: &str, message: String| Ok(json!({ "refused": kind, "message": message }));
-    let Append { collection, time_ms, data, dedup_key, blobs: names } = append;
+    let Append { collection, time_ms, mut data, dedup_key, blobs: names, hook } = append;
     if OWN.contains(&collection.as_str()) {
         let message = format!("`{collection}` is the runtime's own: use another collection");
         return reply(refused("bad", message));
@@ -292,32 +311,49 @@ fn append(records: &Records, request: Value, blobs: Vec<Bytes>, reply: Reply) {
         let message = format!("{} blobs have {} names: name each", blobs.len(), names.len());
         return reply(refused("bad", message));
     }
-    let draft = Draft {
+    let mut draft = Draft {
         collection,
         time: time_ms,
-        json: data.to_string(),
         blobs: names.into_iter().zip(blobs).collect(),
         dedup_key,
         ..Draft::default()
     };
-    let done = move |appended: Result<gantry_store::Appended, StoreError>| {
-        reply(match appended {
-            Ok(appended) => Ok(json!({ "id": appended.id, "duplicate": appended.is_duplicate })),
-            Err(error @ StoreError::Full { .. }) => refused("full", error.to_string()),
-            Err(error @ StoreError::BadDraft(_)) => refused("bad", error.to_string()),
-            Err(error) => refused("busy", error.to_string()),
-        });
+    let answer = move |appended: Result<gantry_store::Appended, StoreError>| match appended {
+        Ok(appended) => Ok(json!({ "id": appended.id, "duplicate": appended.is_duplicate })),
+        Err(error @ StoreError::Full { .. }) => refused("full", error.to_string()),
+        Err(error @ StoreError::BadDraft(_)) => refused("bad", error.to_string()),
+        Err(error) => refused("busy", error.to_string()),
     };
-    records.store().append(draft, Box::new(done));
+    let Some(hook) = hook else {
+        draft.json = data.to_string();
+        return records.store().append(draft, Box::new(move |appended| reply(answer(appended))));
+    };
+    let Some(hook) = gantry_script::HOOKS.into_iter().find(|known| known.has_record && known.name == hook)
+    else {
+        return reply(refused("bad", format!("no hook `{hook}` looks at records: use on_detection")));
+    };
+    let pictures: Vec<Value> =
+        draft.blobs.iter().map(|(name, content)| json!({ "name": name, "bytes": content.len() })).collect();
+    let event = json!({ "collection": draft.collection, "data": data, "blobs": pictures });
+    let records = records.clone();
+    let then = move |marks: Marks| {
+        if marks.dropped {
+            return reply(Ok(json!({ "id": Uuid::now_v7(), "dropped": true })));
+        }
+        mark(&mut data, marks);
+        draft.json = data.to_string();
+        records.store().append(draft, Box::new(move |appended| reply(answer(appended))));
+    };
+    post.record(hook.name, event, Box::new(then));
 }
 
 /// Offers `records.…`.
-pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>) {
+pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>, post: &Post) {
     let services = &runtime.services;
-    let kept = records.clone();
+    let (kept, post) = (records.clone(), post.clone());
     services.offer_with_blobs(
         "records.append",
-        Arc::new(move |_: &Caller, request, blobs, reply| append(&kept, request, blobs, reply)),
+        Arc::new(move |_: &Caller, request, blobs, reply| append(&kept, &post, request, blobs, reply)),
     );
     let consumers =
         Arc::new(Consumers { open: Mutex::default(), bus: runtime.bus.clone(), begin: Instant::now() });

@@ -73,6 +73,9 @@ impl Mappings {
                 }
                 if let Some(rule) = name.strip_prefix("rules/") {
                     self.rules().remove(rule);
+                    for hook in gantry_script::HOOKS {
+                        health.forget(&format!("script/rules/{rule}/{}", hook.name));
+                    }
                 }
             }
             Changed::Problem(name, errors) => {

@@ -10,15 +10,19 @@ fn link() -> (Runtime, Arc<Link>, &'static Context) {
     (runtime, link, context)
 }
 
+fn call(link: &Link, service: &str, request: Value, blobs: &[&[u8]], token: u64) -> Status {
+    link.call(service, request.to_string().as_bytes(), blobs, token)
+}
+
 #[test]
 fn answers_that_nobody_takes_are_bounded_also_when_they_come_at_once() {
     let (runtime, link, _) = link();
     runtime.services.offer_sync("echo", |_, request| Ok(request));
-    assert!((0..1024).all(|n| link.call("echo", json!(n), &[], n) == OK));
-    assert_eq!(link.call("echo", json!(0), &[], 0), FULL);
-    assert_eq!(link.call("endpoints.announce", json!({ "endpoints": [] }), &[], 0), FULL);
+    assert!((0..1024).all(|n| call(&link, "echo", json!(n), &[], n) == OK));
+    assert_eq!(call(&link, "echo", json!(0), &[], 0), FULL);
+    assert_eq!(call(&link, "endpoints.announce", json!({ "endpoints": [] }), &[], 0), FULL);
     assert!(matches!(link.inbox.next(), Event::Reply { token: 0, .. }));
-    assert_eq!(link.call("echo", json!(0), &[], 0), OK);
+    assert_eq!(call(&link, "echo", json!(0), &[], 0), OK);
 }
 
 #[test]
@@ -27,7 +31,7 @@ fn a_call_is_answered_also_when_the_service_loses_it_or_panics() {
     runtime.services.offer("loses", Arc::new(|_, _, reply: Reply| drop(reply)));
     runtime.services.offer("panics", Arc::new(|_, _, _| panic!("told to")));
     for (token, service) in [(1, "loses"), (2, "panics")] {
-        assert_eq!(link.call(service, json!({}), &[], token), OK);
+        assert_eq!(call(&link, service, json!({}), &[], token), OK);
         let Event::Reply { token: told, reply: Err(why), .. } = link.inbox.next() else {
             panic!("no error for {service}")
         };
@@ -70,7 +74,7 @@ fn addresses_that_would_steer_a_terminal_are_refused() {
     let (_, link, _) = link();
     let announce = |url: &str| {
         let request = json!({ "endpoints": [{ "url": url, "protocol": "x" }] });
-        assert_eq!(link.call("endpoints.announce", request, &[], 1), OK);
+        assert_eq!(call(&link, "endpoints.announce", request, &[], 1), OK);
         let Event::Reply { reply, .. } = link.inbox.next() else { panic!("no reply") };
         reply
     };
@@ -119,17 +123,17 @@ fn blobs_go_to_services_that_take_them_and_are_bounded_until_they_are_answered()
         .offer_with_blobs("keep", Arc::new(move |_, _, blobs, reply| lock(&kept).push((blobs, reply))));
     runtime.services.offer_sync("plain", |_, request| Ok(request));
     let large = vec![7; 30 << 20];
-    assert_eq!(link.call("keep", json!({}), &[&large, b"small"], 1), OK);
-    assert_eq!(link.call("keep", json!({}), &[&large], 2), OK);
-    assert_eq!(link.call("keep", json!({}), &[&large], 3), FULL);
-    assert_eq!(link.call("keep", json!({}), &[], 4), OK);
-    assert_eq!(link.call("plain", json!({}), &[b"picture"], 5), UNKNOWN);
-    assert_eq!(link.call("endpoints.announce", json!({}), &[b"picture"], 6), UNKNOWN);
+    assert_eq!(call(&link, "keep", json!({}), &[&large, b"small"], 1), OK);
+    assert_eq!(call(&link, "keep", json!({}), &[&large], 2), OK);
+    assert_eq!(call(&link, "keep", json!({}), &[&large], 3), FULL);
+    assert_eq!(call(&link, "keep", json!({}), &[], 4), OK);
+    assert_eq!(call(&link, "plain", json!({}), &[b"picture"], 5), UNKNOWN);
+    assert_eq!(call(&link, "endpoints.announce", json!({}), &[b"picture"], 6), UNKNOWN);
     let (blobs, reply) = lock(&waiting).remove(0);
     assert_eq!(blobs.iter().map(Bytes::len).collect::<Vec<_>>(), [30 << 20, 5]);
     reply(Ok(json!(null)));
-    assert_eq!(link.call("keep", json!({}), &[&large], 7), OK);
+    assert_eq!(call(&link, "keep", json!({}), &[&large], 7), OK);
     // One that is lost gives its room back, too.
     lock(&waiting).clear();
-    assert_eq!(link.call("keep", json!({}), &[&large, &large], 8), OK);
+    assert_eq!(call(&link, "keep", json!({}), &[&large, &large], 8), OK);
 }

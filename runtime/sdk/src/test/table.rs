@@ -254,10 +254,10 @@ unsafe extern "C" fn call(ctx: *mut c_void, service: Slice, request: Slice, toke
     // SAFETY: as in `log`.
     unsafe {
         let Some(service) = text(service) else { return INVALID };
-        let request = request.bytes();
-        if request.len() > MAX_REQUEST {
+        if request.len > MAX_REQUEST {
             return INVALID;
         }
+        let request = request.bytes();
         let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
         with(ctx, |record| {
             record.calls.push((service.clone(), request.clone()));
@@ -280,17 +280,18 @@ unsafe extern "C" fn call_with(
     // SAFETY: as in `log`; `blobs` points to `blob_count` slices, or is null when there are none.
     unsafe {
         let Some(service) = text(service) else { return INVALID };
-        let request = request.bytes();
-        if request.len() > MAX_LARGE_REQUEST || blob_count > MAX_BLOBS || (blobs.is_null() && blob_count > 0)
-        {
+        let slices = match blob_count {
+            0 => &[],
+            1..=MAX_BLOBS if !blobs.is_null() && blobs.is_aligned() => {
+                std::slice::from_raw_parts(blobs, blob_count)
+            }
+            _ => return INVALID,
+        };
+        if request.len > MAX_LARGE_REQUEST || slices.iter().any(|slice| slice.len > MAX_BLOB) {
             return INVALID;
         }
-        let slices = if blob_count == 0 { &[] } else { std::slice::from_raw_parts(blobs, blob_count) };
         let blobs: Vec<Vec<u8>> = slices.iter().map(|slice| slice.bytes().to_vec()).collect();
-        if blobs.iter().any(|blob| blob.len() > MAX_BLOB) {
-            return INVALID;
-        }
-        let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
+        let Ok(request) = serde_json::from_slice::<Value>(request.bytes()) else { return INVALID };
         with(ctx, |record| {
             record.calls.push((service.clone(), request.clone()));
             let reply = match (record.blob_services.get(&service), record.services.get(&service)) {
@@ -371,4 +372,27 @@ unsafe extern "C" fn health(ctx: *mut c_void, level: u32, message: Slice) -> Sta
 
 unsafe extern "C" fn get_extension(_: *mut c_void, _: Slice) -> *const c_void {
     std::ptr::null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call_with(table: &abi::Host, request: Slice, blobs: *const Slice, count: usize) -> Status {
+        // SAFETY: `ctx` is the table's; it must see from the numbers alone what is wrong, and follow no pointer then.
+        unsafe { (table.call_with)(table.ctx, Slice::new(b"any"), request, blobs, count, 1) }
+    }
+
+    #[test]
+    fn slices_that_a_gateway_would_refuse_are_refused_and_not_looked_at() {
+        let table = of(Box::leak(Box::new(Shared(std::sync::Mutex::default()))));
+        let empty = Slice::new(b"{}");
+        let endless = Slice { len: usize::MAX, ..empty };
+        let blobs = [empty, empty, endless];
+        assert_eq!(call_with(&table, endless, blobs.as_ptr(), 1), INVALID);
+        assert_eq!(call_with(&table, empty, blobs.as_ptr(), 3), INVALID);
+        assert_eq!(call_with(&table, empty, blobs.as_ptr().wrapping_byte_add(1), 1), INVALID);
+        assert_eq!(call_with(&table, empty, std::ptr::null(), 1), INVALID);
+        assert_eq!(call_with(&table, empty, blobs.as_ptr(), 2), UNKNOWN, "no such service, and nothing wrong");
+    }
 }

@@ -15,7 +15,7 @@ mod shadow;
 
 pub use scale::PersonSize;
 
-use crate::{Class, Detection, Detector, Error, Frame, Rect, Sight, Track};
+use crate::{Class, Detection, Detector, Error, Frame, Sight, Track};
 use background::{Background, SAME};
 use blobs::Blob;
 use light::Light;
@@ -142,6 +142,10 @@ impl Motion {
         mask::close(mask, width, (0.12 * w).clamp(1.0, 6.0) as usize, (0.14 * h).clamp(2.0, 12.0) as usize);
         let least = ((settings.least_area * mask.len() as f32) as usize).max(12);
         let mut found = blobs::find(mask, width, (least / 3).max(8));
+        let people = found.iter().filter(|blob| is_plausible(blob, view));
+        if settings.shadows && people::cut_skirts(mask, width, people) {
+            found = blobs::find(mask, width, (least / 3).max(8));
+        }
         background.ghosts.fill(false);
         found.retain(|blob| {
             // A touch of what differs much, or it is noise or a shadow's edge.
@@ -196,7 +200,8 @@ fn is_plausible(blob: &Blob, view: View<'_>) -> bool {
             let (wide, high) = (blob.width() as f32 / w, blob.height() as f32 / h);
             if is_cut { high.max(wide) > 0.3 } else { high > WHOLE && wide > 0.3 }
         }
-        None => is_cut || blob.height() * 5 > blob.width() * 4,
+        // Nobody is as slim as the rim of a shadow.
+        None => is_cut || (blob.height() * 5 > blob.width() * 4 && blob.width() * 8 > blob.height()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! From blobs to people: joining what belongs to one and splitting what shows several.
 
+use super::background::SAME;
 use super::blobs::{Blob, Run};
 use super::scale::PersonSize;
 use crate::Rect;
@@ -36,6 +37,38 @@ impl View<'_> {
         let (w, h) = self.size?.at(foot as f32 / self.height as f32);
         Some((w * self.width as f32, h * self.height as f32))
     }
+}
+
+/// Columns of a silhouette that reach no higher than this part of it are at its feet: a shadow on the ground, or a toe.
+const SKIRT: f32 = 0.35;
+/// Lower than this, in pixels, a silhouette has no skirt that could be told from it.
+const LEAST_HIGH: usize = 12;
+
+/// Clears the columns of each blob that reach no higher than its feet, where a shadow lies that was not told from somebody
+/// by its brightness. It joins people who walk beside each other, and draws the middle of one to the side. True when there
+/// were some.
+pub(super) fn cut_skirts<'a>(mask: &mut [u8], width: usize, blobs: impl Iterator<Item = &'a Blob>) -> bool {
+    let mut any = false;
+    for blob in blobs.filter(|blob| blob.height() >= LEAST_HIGH) {
+        let low = blob.bottom - (SKIRT * blob.height() as f32) as usize;
+        let mut tops = vec![blob.bottom; blob.width()];
+        for run in &blob.runs {
+            for top in &mut tops[run.from - blob.left..run.to - blob.left] {
+                *top = run.y.min(*top);
+            }
+        }
+        if tops.iter().all(|top| *top < low) || 4 * tops.iter().filter(|top| **top < low).count() < tops.len()
+        {
+            continue;
+        }
+        any = true;
+        for run in &blob.runs {
+            for x in (run.from..run.to).filter(|x| tops[x - blob.left] >= low) {
+                mask[run.y * width + x] = SAME;
+            }
+        }
+    }
+    any
 }
 
 /// Joins blobs that lie above each other and are together no larger than a person.

@@ -1,11 +1,11 @@
 //! Detections of one frame after another become tracks: people with a number that stays.
 
 mod assign;
+mod end;
 mod group;
 mod kalman;
 mod tracker;
 
-pub(crate) use tracker::lim;
 pub use tracker::{Tracker, TrackerSettings};
 
 use crate::{Class, Point, Rect};
@@ -43,6 +43,9 @@ pub struct Track {
     pub(crate) hits: u32,
     /// How often of these by a strong detection.
     strong_hits: u32,
+    /// For how long it was seen alone in all, in seconds, and when last.
+    alone_s: f64,
+    alone: f64,
     /// In how many frames it was followed.
     frames: u32,
     /// For how long it has been inside the box of somebody else who was seen, in seconds.
@@ -72,6 +75,8 @@ impl Track {
             last_seen: t,
             hits: 1,
             strong_hits: 1,
+            alone_s: 0.0,
+            alone: t,
             frames: 1,
             inside_s: 0.0,
             detected: rect,
@@ -117,6 +122,10 @@ impl Track {
         self.w += (rect.w - self.w) * follow;
         self.h += (rect.h - self.h) * follow;
         self.score = score;
+        if self.sight == Sight::Seen {
+            self.alone_s += t - self.alone;
+        }
+        self.alone = t;
         self.sight = Sight::Seen;
         self.last_seen = t;
         self.hits += 1;

@@ -2,7 +2,7 @@
 
 use super::assign::assign;
 use super::{Sight, Track, group};
-use crate::{Class, Detection, Rect};
+use crate::Detection;
 
 /// What a tracker may assume. The defaults suit people who walk before a fixed camera at 5 to 30 frames a second.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,13 +29,15 @@ impl Default for TrackerSettings {
 const MOST: usize = 128;
 /// A pause in the frames that is longer than this ends all tracks, in seconds.
 const PAUSE: f64 = 5.0;
-/// What lies in somebody's box by this part, for so many seconds, is a part of him.
-const PART: f32 = 0.7;
-const PART_S: f32 = 1.0;
 /// What it costs that a detection is higher or lower than who it would be, by a factor of e.
-const UNLIKE: f32 = 0.3;
+const UNLIKE: f32 = 0.6;
 /// By how much less somebody who is new or cut off must overlap.
 const EASE: f32 = 0.14;
+/// What a pair may cost: by a strong detection and by a weak one.
+const LIMITS: (f32, f32) = (0.75, 0.5);
+/// By which part of their size boxes are enlarged on every side before they are compared: at 10 frames a second; more per
+/// second between frames; more per second of not being seen; and while somebody is new.
+const REACH: (f32, f32, f32, f32) = (0.15, 0.5, 0.2, 0.4);
 /// What a pair costs that must not be.
 const NEVER: f32 = 1e3;
 
@@ -47,8 +49,8 @@ const NEVER: f32 = 1e3;
 /// of one, is sorted out between the two.
 #[derive(Debug)]
 pub struct Tracker {
-    settings: TrackerSettings,
-    tracks: Vec<Track>,
+    pub(super) settings: TrackerSettings,
+    pub(super) tracks: Vec<Track>,
     last: Option<f64>,
     next: u64,
 }
@@ -105,7 +107,7 @@ impl Tracker {
     }
 
     fn update(&mut self, strong: &mut [Detection], weak: &[Detection], t: f64, dt: f32) {
-        let mut matched = self.matches(strong, 0..self.tracks.len(), (t, dt), lim("L1", 0.8));
+        let mut matched = self.matches(strong, 0..self.tracks.len(), (t, dt), LIMITS.0);
         let mut taken = taken(&matched, strong.len());
         self.join_fragments(strong, &matched, &mut taken);
         let groups = self.groups(strong, &mut matched);
@@ -113,7 +115,7 @@ impl Tracker {
         let left: Vec<usize> = (0..self.tracks.len())
             .filter(|n| matched[*n].is_none() && !groups.iter().any(|g| g.1.contains(n)))
             .collect();
-        let second = self.matches(weak, left.iter().copied(), (t, dt), lim("L2", 0.5));
+        let second = self.matches(weak, left.iter().copied(), (t, dt), LIMITS.1);
         for (n, track) in self.tracks.iter_mut().enumerate() {
             let found = matched[n].map(|d| &strong[d]).or(second[n].map(|d| &weak[d]));
             match found {
@@ -138,7 +140,7 @@ impl Tracker {
         for track in &mut self.tracks {
             track.frames += 1;
             // Who is seen in fewer than half of the frames is noise, or the edge of something.
-            let is_often = track.strong_hits >= 3 && lim("SF", 2.0) * track.strong_hits as f32 >= track.frames as f32;
+            let is_often = track.strong_hits >= 3 && 2 * track.strong_hits >= track.frames;
             track.confirmed |= is_often && t - track.since >= self.settings.confirm_s - 1e-6;
         }
         for (detection, taken) in strong.iter().zip(taken) {
@@ -166,12 +168,8 @@ impl Tracker {
             }
             let unseen = (t - track.last_seen) as f32;
             // The longer it was not seen, the farther away it may be.
-            let base = if track.hits < 3 {
-                lim("RN", 0.4)
-            } else {
-                lim("R0", 0.2) + lim("RD", 0.5) * (dt - 0.1).clamp(0.0, 0.3)
-            };
-            let reach = base + (lim("R1", 0.2) * (unseen - dt).max(0.0)).min(0.6);
+            let base = if track.hits < 3 { REACH.3 } else { REACH.0 + REACH.1 * (dt - 0.1).clamp(0.0, 0.3) };
+            let reach = base + (REACH.2 * (unseen - dt).max(0.0)).min(0.6);
             let rect = track.rect();
             let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
             let is_cut = !detection.rect.is_whole();
@@ -181,7 +179,7 @@ impl Tracker {
                 return NEVER;
             }
             let cost = 1.0 - overlap
-                + if is_cut { 0.0 } else { lim("UN", 0.6) } * (rect.h / detection.rect.h).ln().abs().min(1.0);
+                + if is_cut { 0.0 } else { UNLIKE } * (rect.h / detection.rect.h).ln().abs().min(1.0);
             // Who is there comes before who was lost, and who is believed before who is new.
             cost + if track.confirmed { 0.0 } else { 0.1 } + (0.1 * unseen).min(0.2)
         };
@@ -249,54 +247,6 @@ impl Tracker {
                 && (detection.rect.inside(&rect) > 0.6 || rect.inside(&detection.rect) > 0.6)
         })
     }
-
-    /// Ends tracks of parts of somebody: heads, bags, and the same person found twice. Who walks behind somebody else is
-    /// hidden by him, or comes out, before long.
-    fn drop_parts(&mut self, dt: f32) {
-        let seen: Vec<(u64, Class, Rect)> = self
-            .tracks
-            .iter()
-            .filter(|t| t.confirmed && t.sight == Sight::Seen)
-            .map(|t| (t.id, t.class, t.rect()))
-            .collect();
-        for track in &mut self.tracks {
-            let rect = track.rect();
-            let is_inside = track.sight == Sight::Seen
-                && seen.iter().any(|(id, class, other)| {
-                    *id < track.id
-                        && *class == track.class
-                        && rect.inside(other) > PART
-                        && rect.area() < other.area()
-                });
-            track.inside_s = if is_inside { track.inside_s + dt } else { 0.0 };
-        }
-        self.tracks.retain(|track| track.inside_s < PART_S);
-    }
-
-    fn bury(&mut self, t: f64) {
-        let rects: Vec<(u64, Rect)> = self
-            .tracks
-            .iter()
-            .filter(|t| t.confirmed && t.sight == Sight::Seen)
-            .map(|t| (t.id, t.rect()))
-            .collect();
-        let settings = &self.settings;
-        self.tracks.retain(|track| {
-            let unseen = t - track.last_seen;
-            if unseen <= 0.0 {
-                return true;
-            }
-            if !track.confirmed {
-                return unseen < settings.confirm_s;
-            }
-            let rect = track.rect();
-            if rect.inside(&Rect::new(0.0, 0.0, 1.0, 1.0)) < 0.35 {
-                return false;
-            }
-            let covered = rects.iter().any(|(id, other)| *id != track.id && rect.inside(other) > 0.5);
-            unseen < if covered { settings.merged_patience_s } else { settings.patience_s }
-        });
-    }
 }
 
 fn taken(matched: &[Option<usize>], detections: usize) -> Vec<bool> {
@@ -310,6 +260,7 @@ fn taken(matched: &[Option<usize>], detections: usize) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Class, Rect};
     use proptest::prelude::*;
 
     fn person(x: f32, y: f32, w: f32, h: f32) -> Detection {
@@ -383,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn who_is_found_in_fewer_than_half_of_the_frames_is_not_believed() {
+        let mut tracker = Tracker::default();
+        for n in 0..60 {
+            let found = [person(0.5, 0.5, 0.1, 0.3)];
+            tracker.step(if n % 3 == 0 { &found } else { &[] }, f64::from(n) / 10.0);
+            assert!(ids(&tracker).is_empty());
+        }
+    }
+
+    #[test]
     fn head_and_legs_that_come_apart_are_still_one() {
         let mut tracker = Tracker::default();
         for n in 0..40 {
@@ -442,8 +403,4 @@ mod tests {
             prop_assert_eq!(seen, run());
         }
     }
-}
-
-pub(crate) fn lim(n: &str, d: f32) -> f32 {
-    std::env::var(n).map_or(d, |v| v.parse().unwrap())
 }

@@ -1,14 +1,23 @@
 //! What rules are asked, and the events that they begin and end.
 
-use super::{Worker, merge, now};
+use super::{Worker, merge};
 use crate::counts::Order;
-use crate::counts::effects::{Turn, carry_out};
+use crate::counts::Then;
+use crate::counts::effects::{Marks, Turn, carry_out};
+use crate::counts::keeper::Letter;
 use gantry_counting::BeginError;
 use gantry_script::Done;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 /// Questions that may wait for rules; beyond that the oldest are lost to them.
-const QUESTIONS: usize = 4096;
+const QUESTIONS: usize = 256;
+/// How long a rule may be away, as a file is while an editor writes it anew, until its events end.
+const AWAY: Duration = Duration::from_secs(60);
+/// The most bytes of what rules tell with the end of an event.
+const MAX_DATA: usize = 16 * 1024;
 
 /// What rules are to be asked.
 pub(super) struct Question {
@@ -17,27 +26,51 @@ pub(super) struct Question {
     time_ms: i64,
     /// The number of the crossing that it is about, or of the next one.
     crossing: u64,
+    /// Who waits for what they say of a record.
+    then: Option<Then>,
 }
 
 /// What rules were asked.
 pub(super) struct Asked {
+    hook: &'static str,
     time_ms: i64,
     crossing: u64,
+    then: Option<Then>,
 }
 
 impl Worker {
     /// Has rules decide. What they decide holds from the crossing of that number on.
     pub(super) fn ask_rules(&mut self, hook: &'static str, time_ms: i64, more: Value, crossing: u64) {
+        self.put_question(hook, time_ms, more, crossing, None);
+    }
+
+    /// Has rules look at a record; `then` is told what they say, and nothing when they do not answer.
+    pub(super) fn ask_about_record(&mut self, hook: &'static str, more: Value, then: Then) {
+        let (time_ms, next) = (self.now(), self.ledger.next_crossing());
+        self.put_question(hook, time_ms, more, next, Some(then));
+    }
+
+    fn put_question(
+        &mut self,
+        hook: &'static str,
+        time_ms: i64,
+        more: Value,
+        crossing: u64,
+        then: Option<Then>,
+    ) {
         let mut event = self.ledger.rule_event(time_ms);
         if let Value::Object(more) = more {
             event.extend(more);
         }
         if self.questions.len() >= QUESTIONS {
             // They have not answered for minutes, and the health says so.
-            self.questions.pop_front();
+            let lost = self.questions.pop_front();
+            if let Some(then) = lost.and_then(|question| question.then) {
+                then(Marks::default());
+            }
             metrics::counter!("gantry_rule_events_lost_total").increment(1);
         }
-        self.questions.push_back(Question { hook, event, time_ms, crossing });
+        self.questions.push_back(Question { hook, event, time_ms, crossing, then });
         self.ask_next();
     }
 
@@ -46,26 +79,30 @@ impl Worker {
         if self.asked.is_some() {
             return;
         }
-        let Some(Question { hook, mut event, time_ms, crossing }) = self.questions.pop_front() else {
+        let Some(Question { hook, mut event, time_ms, crossing, then }) = self.questions.pop_front() else {
             return;
         };
         event.insert("events".to_owned(), json!(self.ledger.snapshot().events));
         let event = Value::Object(event);
         self.parts.tape.pass(hook, &event);
-        self.asked = Some(Asked { time_ms, crossing });
-        let orders = self.orders.clone();
-        self.parts.scripts.event(hook, event, move |done| _ = orders.send(Order::Ruled(done)));
+        self.asked = Some(Asked { hook, time_ms, crossing, then });
+        let answer = Answer(Some(self.orders.clone()));
+        self.parts.scripts.event(hook, event, move |done| answer.give(done));
     }
 
     pub(super) fn ruled(&mut self, done: Done) {
-        let Some(asked) = self.asked.take() else { return };
+        let Some(mut asked) = self.asked.take() else { return };
+        let mut marks = Marks::default();
         for (rule, outcome) in done {
-            for turn in carry_out(&self.parts, &rule, outcome) {
+            for turn in carry_out(&self.parts, asked.hook, &rule, outcome, &mut marks) {
                 match turn {
                     Turn::Begin(name, data) => self.begin(&rule, &name, data, &asked),
                     Turn::End(name, data) => self.finish(&rule, &name, data, &asked),
                 }
             }
+        }
+        if let Some(then) = asked.then.take() {
+            then(marks);
         }
         self.ask_next();
     }
@@ -76,11 +113,20 @@ impl Worker {
         let gone = |(name, rule): &(&String, &String)| {
             running.get(*name).is_some_and(|event| event.active) && !(self.parts.has_rule)(rule)
         };
-        let orphans: Vec<_> =
+        let orphans: BTreeMap<String, String> =
             self.keeper.owners.iter().filter(gone).map(|(name, rule)| (name.clone(), rule.clone())).collect();
+        self.orphans.retain(|name, _| orphans.contains_key(name));
         for (name, rule) in orphans {
-            let asked = Asked { time_ms: now(), crossing: self.ledger.next_crossing() };
-            self.finish(&rule, &name, json!({ "why": "its rule is gone" }), &asked);
+            let since = *self.orphans.entry(name.clone()).or_insert_with(Instant::now);
+            if since.elapsed() >= AWAY {
+                let asked = Asked {
+                    hook: "on_tick",
+                    time_ms: self.now(),
+                    crossing: self.ledger.next_crossing(),
+                    then: None,
+                };
+                self.finish(&rule, &name, json!({ "why": "its rule is gone" }), &asked);
+            }
         }
     }
 
@@ -93,29 +139,58 @@ impl Worker {
             Err(error) => return tracing::warn!(rule, event = name, "the event does not begin: {error}"),
         };
         self.keeper.owners.insert(name.to_owned(), rule.to_owned());
-        // No record tells of it in time, so it is kept before anybody hears of it.
-        self.keeper.save(&self.ledger);
         tracing::info!(rule, event = name, "an event begins");
-        self.tell_state();
-        self.tell_event(name, "event-started", &started.message());
+        self.tell_event(name, "event-started", started.start_ms, &started.message());
     }
 
     fn finish(&mut self, rule: &str, name: &str, data: Value, asked: &Asked) {
         let ended = self.ledger.end_event(name, asked.time_ms, Some(asked.crossing));
         let Some(mut ended) = ended else { return };
         self.keeper.owners.remove(name);
+        let begun_with = ended.data.clone();
         merge(&mut ended.data, data);
-        self.keeper.save(&self.ledger);
+        if ended.data.to_string().len() > MAX_DATA {
+            tracing::warn!(
+                rule,
+                event = name,
+                "what is told with its end has more than {MAX_DATA} bytes: tell less"
+            );
+            ended.data = begun_with;
+        }
         tracing::info!(rule, event = name, count_in = ended.count_in, "an event ends");
-        self.tell_state();
-        self.tell_event(name, "event-ended", &ended.message());
+        self.tell_event(name, "event-ended", ended.start_ms, &ended.message());
     }
 
-    fn tell_event(&self, name: &str, kind: &str, message: &Value) {
-        let mut record = json!({ "type": kind });
-        merge(&mut record, message.clone());
-        self.parts.records.note("events", record);
+    /// Keeps it, and then tells it. Its record is one letter of the checkpoint until the store has it.
+    fn tell_event(&mut self, name: &str, kind: &str, start_ms: i64, message: &Value) {
+        let mut data = json!({ "type": kind });
+        merge(&mut data, message.clone());
+        let dedup_key = Some(format!("{name}/{start_ms}/{kind}"));
+        let letter = Letter { collection: "events".to_owned(), time_ms: self.now(), data, dedup_key };
+        let number = self.keeper.post(letter);
+        self.keeper.save(&self.ledger);
+        self.deliver(number);
+        self.tell_state();
         self.publish(&format!("events/{name}"), message);
+    }
+}
+
+/// The answer of the rules, which comes also when it is lost: else they were never asked again.
+struct Answer(Option<Sender<Order>>);
+
+impl Answer {
+    fn give(mut self, done: Done) {
+        if let Some(orders) = self.0.take() {
+            let _ = orders.send(Order::Ruled(done));
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(orders) = self.0.take() {
+            let _ = orders.send(Order::Ruled(Vec::new()));
+        }
     }
 }
 

@@ -1,0 +1,167 @@
+//! The plugin's section of `gantry.toml`.
+
+use gantry_plugin::Finding;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// `[plugins.espcam]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where to listen, UDP.
+    pub bind: SocketAddr,
+    /// Seconds of silence after which a transfer is over. Devices repeat what was not answered after 5 or 6.
+    #[schemars(range(min = 1, max = 3600))]
+    pub idle_timeout_seconds: u32,
+    /// Seconds for which a picture that was stored is remembered, so that repeated packets of it are acknowledged and not
+    /// taken for something new.
+    #[schemars(range(min = 1, max = 3600))]
+    pub remember_seconds: u32,
+    /// Bytes of datagrams that may wait for us in the kernel. It gives at most `net.core.rmem_max`.
+    #[schemars(range(min = 4096, max = 1_073_741_824))]
+    pub receive_buffer: usize,
+    /// Bounds on what devices can cost.
+    pub limits: Limits,
+}
+
+/// Bounds on what devices can cost.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Transfers at the same time. Requests beyond are refused: busy.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub transfers: usize,
+    /// Transfers at the same time of one address (IPv6: of one /64 network).
+    #[schemars(range(min = 1, max = 65_536))]
+    pub transfers_per_address: usize,
+    /// Bytes of one picture. Requests for larger ones are refused: too large.
+    #[schemars(range(min = 1024, max = 33_554_432))]
+    pub picture_bytes: usize,
+    /// Bytes of pictures in memory, of all transfers together and until they are stored. Packets beyond are not
+    /// acknowledged; when three quarters are in use, new requests are refused: busy.
+    #[schemars(range(min = 65_536))]
+    pub bytes: usize,
+    /// Requests a second of one address. More are refused: busy.
+    #[schemars(range(min = 1))]
+    pub requests_per_second_per_address: u32,
+    /// Requests a second. More are refused: busy.
+    #[schemars(range(min = 1))]
+    pub requests_per_second: u32,
+    /// Datagrams a second of one address. More are dropped.
+    #[schemars(range(min = 1))]
+    pub datagrams_per_second_per_address: u32,
+    /// Datagrams a second. More are dropped.
+    #[schemars(range(min = 1))]
+    pub datagrams_per_second: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([0, 0, 0, 0], 44_444)),
+            idle_timeout_seconds: 20,
+            remember_seconds: 60,
+            receive_buffer: 4 << 20,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transfers: 1024,
+            transfers_per_address: 512,
+            picture_bytes: 8 << 20,
+            bytes: 64 << 20,
+            requests_per_second_per_address: 500,
+            requests_per_second: 1000,
+            datagrams_per_second_per_address: 50_000,
+            datagrams_per_second: 200_000,
+        }
+    }
+}
+
+/// The runtime takes no larger blob.
+const MAX_PICTURE: usize = 32 << 20;
+
+impl Config {
+    /// [`idle_timeout_seconds`](Self::idle_timeout_seconds) as a time.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout_seconds.into())
+    }
+
+    /// [`remember_seconds`](Self::remember_seconds) as a time.
+    #[must_use]
+    pub fn remember(&self) -> Duration {
+        Duration::from_secs(self.remember_seconds.into())
+    }
+
+    /// What the types cannot say.
+    pub(crate) fn check(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut within = |path: &str, value: usize, least: usize, most: usize| {
+            if !(least..=most).contains(&value) {
+                let message = if most == usize::MAX {
+                    format!("is {value}: set {least} or more")
+                } else {
+                    format!("is {value}: set it from {least} to {most}")
+                };
+                findings.push(Finding { path: path.to_owned(), message });
+            }
+        };
+        let number = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+        within("idle_timeout_seconds", number(self.idle_timeout_seconds), 1, 3600);
+        within("remember_seconds", number(self.remember_seconds), 1, 3600);
+        within("receive_buffer", self.receive_buffer, 4096, 1 << 30);
+        let limits = &self.limits;
+        within("limits.transfers", limits.transfers, 1, 65_536);
+        within("limits.transfers_per_address", limits.transfers_per_address, 1, 65_536);
+        within("limits.picture_bytes", limits.picture_bytes, 1024, MAX_PICTURE);
+        // Requests are refused from three quarters on: one picture has to fit below.
+        within("limits.bytes", limits.bytes, limits.picture_bytes.saturating_mul(2).max(65_536), usize::MAX);
+        for (path, rate) in [
+            ("limits.requests_per_second_per_address", limits.requests_per_second_per_address),
+            ("limits.requests_per_second", limits.requests_per_second),
+            ("limits.datagrams_per_second_per_address", limits.datagrams_per_second_per_address),
+            ("limits.datagrams_per_second", limits.datagrams_per_second),
+        ] {
+            within(path, number(rate), 1, usize::MAX);
+        }
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    fn findings(json: &str) -> Vec<String> {
+        let config: Config = serde_json::from_str(json).expect(json);
+        config.check().into_iter().map(|finding| finding.path).collect()
+    }
+
+    #[test]
+    fn an_empty_section_is_complete() {
+        assert!(findings("{}").is_empty());
+        assert_eq!(Config::default().bind.to_string(), "0.0.0.0:44444");
+    }
+
+    #[test]
+    fn everything_wrong_is_found_at_once() {
+        let json = r#"{"idle_timeout_seconds":0,"remember_seconds":4000,"receive_buffer":1,"limits":{"transfers":0,
+            "transfers_per_address":0,"picture_bytes":1,"bytes":100,"requests_per_second_per_address":0,
+            "requests_per_second":0,"datagrams_per_second_per_address":0,"datagrams_per_second":0}}"#;
+        assert_eq!(findings(json).len(), 11);
+        assert_eq!(findings(r#"{"limits":{"bytes":10000000}}"#), ["limits.bytes"], "two pictures of 8 MiB");
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        assert!(serde_json::from_str::<Config>(r#"{"prot":1}"#).is_err());
+        assert!(serde_json::from_str::<Config>(r#"{"limits":{"transfer":1}}"#).is_err());
+    }
+}

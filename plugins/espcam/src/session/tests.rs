@@ -1,0 +1,606 @@
+use super::{Effect, Moment, Session};
+use crate::datagram::{Data, Request, end};
+use crate::picture::{Outcome, Picture};
+use crate::{Config, Limits};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A well-formed picture of 12 bytes; in packets of 5 it has three, in packets of 6 two.
+const PICTURE: &[u8; 12] = b"\xff\xd8\xff\xda\0\x02pic\0\xff\xd9";
+
+/// A session, its clock, and the store in front of it.
+struct Rig {
+    session: Session,
+    now: Duration,
+    from: SocketAddr,
+    waiting: Vec<(u64, Arc<Picture>)>,
+    published: Vec<(String, Arc<Picture>)>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
+        let session = Session::new(Config { limits, ..Config::default() });
+        let (from, now) = (source(1), Duration::from_secs(100));
+        Self { session, now, from, waiting: Vec::new(), published: Vec::new() }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: self.now, unix_ms: 1_700_000_000_000 + i64::try_from(self.now.as_millis()).unwrap() }
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) -> Vec<Vec<u8>> {
+        let mut replies = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Send { datagram, .. } => replies.push(datagram),
+                Effect::Store { token, picture } => self.waiting.push((token, picture)),
+                Effect::Publish { picture, record } => self.published.push((record, picture)),
+            }
+        }
+        replies
+    }
+
+    /// What is replied to a datagram at once.
+    fn say(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let mut effects = Vec::new();
+        self.session.datagram(self.moment(), self.from, datagram, &mut effects);
+        self.take(effects)
+    }
+
+    /// The code in the reply to a request.
+    fn ask(&mut self, device: u8, packets: u8, largest: u32, size: &[u8]) -> u8 {
+        let replies = self.say(&Request { device, packets, largest, size }.encode());
+        assert_eq!((replies.len(), replies[0][4]), (1, packets));
+        replies[0][3]
+    }
+
+    /// The code in the reply to a data packet, if there is a reply.
+    fn data(&mut self, device: u8, index: u8, bytes: &[u8]) -> Option<u8> {
+        let length = u32::try_from(bytes.len()).unwrap();
+        let replies = self.say(&Data { device, index, length, bytes }.encode());
+        assert!(replies.len() <= 1);
+        replies.first().map(|reply| {
+            assert_eq!((&reply[..4], &reply[5..]), (&[1, device, 2, index][..], &length.to_be_bytes()[..]));
+            reply[4]
+        })
+    }
+
+    /// The missing packets in the reply to an end, if there is a reply.
+    fn end(&mut self, device: u8, packets: u8) -> Option<Vec<u8>> {
+        let replies = self.say(&end(device, packets));
+        replies.first().map(|reply| {
+            assert_eq!((&reply[..3], reply.len()), (&[1, device, 3][..], 4 + usize::from(reply[3])));
+            reply[4..].to_vec()
+        })
+    }
+
+    /// The store answers the attempt that waits longest.
+    fn store(&mut self, outcome: Outcome) -> Vec<Vec<u8>> {
+        let (token, _) = self.waiting.remove(0);
+        let mut effects = Vec::new();
+        self.session.stored(self.moment(), token, outcome, &mut effects);
+        self.take(effects)
+    }
+
+    fn keep(&mut self) -> Vec<Vec<u8>> {
+        self.store(Outcome::Kept("r".into()))
+    }
+
+    fn refuse(&mut self) -> Vec<Vec<u8>> {
+        self.store(Outcome::Refused("full".into()))
+    }
+
+    fn pass(&mut self, ms: u64) -> Vec<Vec<u8>> {
+        let mut replies = Vec::new();
+        for _ in 0..ms / 100 {
+            self.now += Duration::from_millis(100);
+            let mut effects = Vec::new();
+            self.session.tick(self.moment(), &mut effects);
+            replies.extend(self.take(effects));
+        }
+        replies
+    }
+
+    /// Everything of the picture but its last packet.
+    fn begin(&mut self, device: u8) {
+        assert_eq!(self.ask(device, 3, 13, &[]), 0);
+        assert_eq!(self.data(device, 0, &PICTURE[..5]), Some(0));
+        assert_eq!(self.data(device, 1, &PICTURE[5..10]), Some(0));
+    }
+
+    /// Everything is forgotten in the end, whatever happened.
+    fn forget(&mut self) {
+        while !self.waiting.is_empty() {
+            self.keep();
+        }
+        self.pass(200_000);
+        let figures = self.session.figures();
+        assert_eq!((figures.held_bytes, figures.open_transfers, self.session.is_idle()), (0, 0, true));
+        assert!(self.session.per_address.is_empty());
+    }
+}
+
+fn source(number: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, (number >> 8) as u8, number as u8], 4000))
+}
+
+#[test]
+fn the_last_packet_is_acknowledged_when_the_picture_is_stored_and_not_before() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    assert!(rig.waiting.is_empty());
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert_eq!(rig.waiting[0].1.bytes, PICTURE);
+    // It is repeated meanwhile: one answer is owed, not two.
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert!(rig.published.is_empty());
+    assert_eq!(rig.keep(), [vec![1, 7, 2, 2, 0, 0, 0, 0, 2]]);
+    assert_eq!((rig.published.len(), rig.published[0].0.as_str()), (1, "r"));
+    rig.forget();
+}
+
+#[test]
+fn the_record_knows_the_device_its_address_and_how_long_it_took() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.now += Duration::from_millis(1500);
+    rig.data(7, 2, &PICTURE[10..]);
+    let picture = rig.waiting[0].1.clone();
+    assert_eq!((picture.device, picture.source, picture.packets), (7, rig.from, 3));
+    assert_eq!((picture.duration_ms, picture.time_ms), (1500, 1_700_000_101_500));
+}
+
+#[test]
+fn a_repeated_packet_is_acknowledged_and_nothing_is_stored_twice() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    assert_eq!(rig.data(7, 0, &PICTURE[..5]), Some(0));
+    rig.data(7, 2, &PICTURE[10..]);
+    rig.keep();
+    // The reply was lost; the firmware repeats it for as long as it likes.
+    for _ in 0..20 {
+        rig.pass(5500);
+        assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(0));
+        assert_eq!(rig.data(7, 0, &PICTURE[..5]), Some(0));
+    }
+    assert_eq!(rig.data(7, 2, b"longer"), Some(1), "which is none of that picture");
+    assert!(rig.waiting.is_empty());
+    assert_eq!(rig.session.figures().completed, 1);
+    rig.pass(61_000);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(2), "it is forgotten");
+    rig.forget();
+}
+
+#[test]
+fn newer_firmware_is_told_what_is_missing_and_that_it_is_done_when_it_is_stored() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.ask(7, 3, 13, &[]), 0);
+    rig.data(7, 1, &PICTURE[5..10]);
+    assert_eq!(rig.end(7, 3), Some(vec![0, 2]));
+    rig.data(7, 2, &PICTURE[10..]);
+    assert_eq!(rig.end(7, 3), Some(vec![0]));
+    assert_eq!(rig.data(7, 0, &PICTURE[..5]), None);
+    assert_eq!((rig.end(7, 3), rig.end(7, 3)), (None, None));
+    assert_eq!(rig.keep(), [vec![1, 7, 2, 0, 0, 0, 0, 0, 5], vec![1, 7, 3, 0]]);
+    assert_eq!(rig.end(7, 3), Some(vec![]));
+    rig.forget();
+}
+
+#[test]
+fn at_most_28_missing_packets_are_listed() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.ask(7, 255, 9, &[]), 0);
+    rig.data(7, 3, b"x");
+    let expected: Vec<u8> = (0..29).filter(|index| *index != 3).collect();
+    assert_eq!(rig.end(7, 255), Some(expected));
+}
+
+#[test]
+fn a_picture_of_255_packets_comes_in_any_order() {
+    let mut rig = Rig::new();
+    let mut bytes = PICTURE[..9].to_vec();
+    bytes.resize(254 * 100 + 30, 1);
+    bytes.extend(b"\xff\xd9");
+    assert_eq!(rig.ask(7, 255, 108, &[0, 0, 0x63, 0x58]), 0, "{}", bytes.len());
+    let parts: Vec<_> = (0..255).zip(bytes.chunks(100)).collect();
+    for (index, part) in parts[1..].iter().rev() {
+        assert_eq!(rig.data(7, *index, part), Some(0));
+    }
+    assert_eq!(rig.data(7, 0, parts[0].1), None);
+    assert_eq!(rig.waiting[0].1.bytes, bytes);
+}
+
+#[test]
+fn what_does_not_fit_or_belongs_to_nobody_is_not_acknowledged() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.data(7, 0, b"x"), Some(2));
+    assert_eq!(rig.end(7, 3), Some(vec![0, 1, 2]), "it is certainly not complete");
+    rig.begin(7);
+    assert_eq!(rig.data(7, 0, b"four"), Some(1));
+    assert_eq!(rig.data(7, 2, b"longer"), Some(1));
+    assert_eq!(rig.data(7, 3, b"x"), Some(1));
+    assert_eq!(rig.say(b"\x01\x07\x02\x02\0\0\0\x03\xff\xd9"), [b"\x01\x07\x02\x02\x01\0\0\0\x03"]);
+    assert_eq!(rig.data(8, 2, b"\xff\xd9"), Some(2), "another device");
+    rig.from = source(2);
+    assert_eq!(rig.data(7, 2, b"\xff\xd9"), Some(2), "another address");
+    assert_eq!(rig.session.figures().malformed, 4);
+    rig.from = source(1);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+}
+
+#[test]
+fn refusals_have_their_codes_and_change_nothing() {
+    let mut rig = Rig::with(Limits { picture_bytes: 2000, transfers: 1, ..Limits::default() });
+    rig.begin(7);
+    assert_eq!(rig.ask(7, 0, 13, &[]), 3);
+    assert_eq!(rig.ask(7, 1, 8, &[]), 3);
+    assert_eq!(rig.ask(7, 3, 1008, &[]), 2);
+    assert_eq!(rig.ask(7, 1, 13, &[9, 9]), 2);
+    assert_eq!(rig.ask(8, 3, 13, &[]), 1);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None, "and the transfer goes on");
+    assert_eq!(rig.ask(8, 3, 13, &[]), 1, "while it is stored too");
+    rig.keep();
+    assert_eq!(rig.ask(8, 3, 13, &[]), 0);
+    let figures = rig.session.figures();
+    assert_eq!((figures.refused, figures.malformed, figures.transfers), (6, 2, 2));
+}
+
+#[test]
+fn a_size_is_echoed_as_it_was_sent() {
+    let mut rig = Rig::new();
+    let request = Request { device: 7, packets: 3, largest: 13, size: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 12] };
+    assert_eq!(rig.say(&request.encode()), [request.reply(Ok(()))]);
+    let strange = Request { size: &[99], ..request };
+    assert_eq!(rig.say(&strange.encode())[0][3], 3);
+}
+
+#[test]
+fn ignored_and_malformed_datagrams_are_counted_and_poison_nothing() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    for datagram in [&[0, 7, 1, 1][..], &[1, 7, 0, 0], &[], &[1], &[9, 9, 9], &[1, 7, 9, 1]] {
+        assert!(rig.say(datagram).is_empty());
+    }
+    let figures = rig.session.figures();
+    assert_eq!((figures.datagrams, figures.malformed), (9, 4));
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+}
+
+#[test]
+fn while_the_store_refuses_the_last_packet_is_not_acknowledged_and_then_it_is() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    assert_eq!(rig.refuse(), [vec![1, 7, 2, 2, 3, 0, 0, 0, 2]]);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(3), "the store is not asked as often as that");
+    assert_eq!(rig.end(7, 3), Some(vec![2]), "as if it had not come");
+    rig.now += Duration::from_secs(1);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert_eq!(rig.refuse(), [vec![1, 7, 2, 2, 3, 0, 0, 0, 2]]);
+    rig.now += Duration::from_secs(1);
+    assert_eq!(rig.end(7, 3), None);
+    let (first, second) = (rig.waiting[0].1.key.clone(), rig.keep());
+    assert_eq!(second, [vec![1, 7, 3, 0]]);
+    assert_eq!(first, rig.published[0].1.key, "which the store tells attempts by");
+    assert_eq!((rig.session.figures().completed, rig.session.figures().store_refusals), (1, 2));
+    rig.forget();
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_asked_again_and_its_late_answer_does_no_harm() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    let replies = rig.pass(32_000);
+    assert_eq!(replies, [vec![1, 7, 2, 2, 3, 0, 0, 0, 2]]);
+    assert_eq!(rig.waiting.len(), 2);
+    assert_eq!(rig.waiting[0].1.key, rig.waiting[1].1.key);
+    assert!(rig.keep().is_empty());
+    assert_eq!(rig.session.figures().completed, 0);
+    rig.keep();
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(0));
+    assert_eq!(rig.session.figures().completed, 1);
+    rig.forget();
+}
+
+#[test]
+fn a_picture_that_cannot_be_stored_is_given_up_after_a_minute_of_silence() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    for _ in 0..80 {
+        if !rig.waiting.is_empty() {
+            rig.refuse();
+        }
+        rig.pass(1000);
+    }
+    assert_eq!((rig.session.figures().aborted, rig.session.figures().held_bytes), (1, 0));
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(2));
+}
+
+#[test]
+fn a_picture_that_a_rule_drops_is_acknowledged_and_not_told() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    assert_eq!(rig.store(Outcome::Dropped), [vec![1, 7, 2, 2, 0, 0, 0, 0, 2]]);
+    assert!(rig.published.is_empty());
+    assert_eq!((rig.session.figures().completed, rig.session.figures().dropped), (0, 1));
+    rig.forget();
+}
+
+#[test]
+fn what_is_no_picture_is_not_acknowledged_and_not_stored() {
+    let mut rig = Rig::new();
+    rig.ask(7, 2, 13, &[]);
+    rig.data(7, 0, b"hello");
+    assert_eq!(rig.data(7, 1, b"you"), Some(2));
+    assert_eq!(rig.end(7, 2), Some(vec![0, 1]));
+    assert_eq!((rig.session.figures().aborted, rig.waiting.len()), (1, 0));
+    rig.forget();
+}
+
+#[test]
+fn firmware_that_stops_one_short_is_done_when_the_picture_has_ended() {
+    let mut rig = Rig::new();
+    rig.ask(7, 3, 14, &[]);
+    assert_eq!(rig.data(7, 0, &PICTURE[..6]), Some(0));
+    assert_eq!(rig.data(7, 1, &PICTURE[6..]), None);
+    assert_eq!(rig.keep(), [vec![1, 7, 2, 1, 0, 0, 0, 0, 6]]);
+    assert_eq!(rig.published[0].1.bytes, PICTURE);
+    assert_eq!(rig.data(7, 2, b""), Some(0), "or sends an empty one all the same");
+    // The same with a size.
+    rig.ask(8, 3, 14, &[12]);
+    rig.data(8, 0, &PICTURE[..6]);
+    assert_eq!(rig.data(8, 1, &PICTURE[6..]), None);
+    rig.keep();
+    assert_eq!(rig.end(8, 3), Some(vec![]));
+    rig.forget();
+}
+
+#[test]
+fn firmware_that_stops_one_short_of_an_odd_picture_is_done_when_it_says_so_or_falls_silent() {
+    let odd = b"\xff\xd8odd \xff\xd9";
+    let mut rig = Rig::new();
+    for device in [7, 8] {
+        rig.ask(device, 3, 12, &[]);
+        rig.data(device, 0, &odd[..4]);
+        assert_eq!(rig.data(device, 1, &odd[4..]), Some(0));
+    }
+    assert_eq!(rig.end(7, 3), None);
+    assert_eq!(rig.keep(), [vec![1, 7, 3, 0]]);
+    rig.pass(19_000);
+    assert!(rig.waiting.is_empty());
+    rig.pass(2000);
+    assert_eq!(rig.waiting[0].1.bytes, odd);
+    // Nobody waits for an answer; it is tried until it works.
+    assert!(rig.refuse().is_empty());
+    rig.pass(1500);
+    assert!(rig.keep().is_empty());
+    assert_eq!((rig.session.figures().completed, rig.session.figures().aborted), (2, 0));
+    rig.forget();
+}
+
+#[test]
+fn a_transfer_that_falls_silent_is_over() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.pass(19_000);
+    assert_eq!(rig.data(7, 1, &PICTURE[5..10]), Some(0), "every packet counts as a sign of life");
+    rig.pass(19_000);
+    assert_eq!(rig.session.figures().open_transfers, 1);
+    rig.pass(1500);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(2));
+    assert_eq!((rig.session.figures().aborted, rig.session.figures().held_bytes), (1, 0));
+}
+
+#[test]
+fn a_new_request_replaces_an_unfinished_transfer() {
+    let mut rig = Rig::new();
+    rig.ask(7, 3, 13, &[]);
+    rig.data(7, 0, b"other");
+    rig.now += Duration::from_secs(6);
+    rig.ask(7, 3, 13, &[]);
+    assert_eq!(rig.end(7, 3), Some(vec![0, 1, 2]));
+    rig.data(7, 2, &PICTURE[10..]);
+    // Another cut at once.
+    rig.ask(7, 2, 18, &[]);
+    assert_eq!(rig.end(7, 2), Some(vec![0, 1]));
+    rig.data(7, 0, &PICTURE[..10]);
+    assert_eq!(rig.data(7, 1, &PICTURE[10..]), None);
+    assert_eq!(rig.waiting[0].1.bytes, PICTURE);
+    assert_eq!(rig.session.figures().aborted, 2);
+    rig.forget();
+}
+
+#[test]
+fn a_device_that_begins_anew_at_once_gets_no_mixed_picture() {
+    for order in [[0, 1, 2], [2, 0, 1], [2, 1, 0]] {
+        let mut rig = Rig::new();
+        rig.ask(7, 3, 13, &[]);
+        rig.data(7, 0, b"other");
+        rig.data(7, 1, b"other");
+        assert_eq!(rig.ask(7, 3, 13, &[]), 0);
+        for index in order {
+            let bytes = PICTURE.chunks(5).nth(index.into()).unwrap();
+            let length = u32::try_from(bytes.len()).unwrap();
+            rig.say(&Data { device: 7, index, length, bytes }.encode());
+        }
+        assert_eq!((rig.waiting.len(), &rig.waiting[0].1.bytes[..]), (1, &PICTURE[..]), "{order:?}");
+        rig.forget();
+    }
+}
+
+#[test]
+fn an_echo_of_the_request_in_the_middle_loses_nothing() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    assert_eq!(rig.ask(7, 3, 13, &[]), 0);
+    // The device has gone on: it does not send again what was acknowledged.
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert!(rig.waiting.is_empty(), "it may still begin anew");
+    rig.pass(2200);
+    assert_eq!(rig.waiting[0].1.bytes, PICTURE);
+    assert_eq!(rig.keep(), [vec![1, 7, 2, 2, 0, 0, 0, 0, 2]]);
+    rig.forget();
+}
+
+#[test]
+fn an_echo_of_the_request_behind_the_picture_is_not_a_new_one_for_who_asks_for_its_end() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert_eq!(rig.ask(7, 3, 13, &[]), 0);
+    assert_eq!(rig.end(7, 3), None);
+    assert_eq!(rig.keep(), [vec![1, 7, 2, 2, 0, 0, 0, 0, 2], vec![1, 7, 3, 0]]);
+    // But the next picture is, and none of it has come.
+    assert_eq!(rig.ask(7, 3, 13, &[]), 0);
+    assert_eq!(rig.end(7, 3), Some(vec![0, 1, 2]));
+    rig.forget();
+}
+
+#[test]
+fn the_next_picture_may_be_the_same_and_is_stored_too() {
+    let mut rig = Rig::new();
+    for _ in 0..3 {
+        rig.begin(7);
+        assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+        assert_eq!(rig.keep(), [vec![1, 7, 2, 2, 0, 0, 0, 0, 2]]);
+    }
+    let keys: std::collections::BTreeSet<_> = rig.published.iter().map(|(_, picture)| &picture.key).collect();
+    assert_eq!(keys.len(), 3);
+    rig.forget();
+}
+
+#[test]
+fn the_next_picture_may_begin_while_the_one_before_is_being_stored() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    rig.now += Duration::from_secs(6);
+    rig.begin(7);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert_eq!(rig.waiting.len(), 2);
+    assert!(rig.keep().is_empty(), "what is owed is owed for the newer one");
+    assert_eq!(rig.keep().len(), 1);
+    assert_eq!(rig.session.figures().completed, 2);
+    rig.forget();
+}
+
+#[test]
+fn memory_is_taken_by_data_and_not_by_requests() {
+    let limits = Limits { bytes: 100_000, picture_bytes: 50_000, ..Limits::default() };
+    let mut rig = Rig::with(limits);
+    for device in 0..=255 {
+        assert_eq!(rig.ask(device, 50, 1008, &[]), 0);
+    }
+    assert_eq!(rig.session.figures().held_bytes, 0);
+    let mut kept = 0;
+    for (device, index) in (0..=255).flat_map(|device| [(device, 0), (device, 1)]) {
+        match rig.data(device, index, &[7; 1000]) {
+            Some(0) => kept += 1,
+            answer => assert_eq!(answer, Some(3)),
+        }
+    }
+    assert_eq!(kept, 93, "of 1064 bytes each");
+    assert!(rig.session.figures().held_bytes <= 100_000);
+    rig.from = source(2);
+    assert_eq!(rig.ask(1, 50, 1008, &[]), 1, "nobody new while memory is short");
+    // Those that wait for memory do not keep it from each other.
+    for _ in 0..6 {
+        rig.pass(5000);
+        rig.from = source(1);
+        for device in 100..=255 {
+            rig.data(device, 0, &[7; 1000]);
+        }
+    }
+    rig.from = source(2);
+    assert_eq!(rig.ask(1, 50, 1008, &[]), 0);
+    rig.forget();
+}
+
+#[test]
+fn a_picture_that_grows_beyond_what_pictures_may_have_ends_its_transfer() {
+    let mut rig = Rig::with(Limits { picture_bytes: 1500, ..Limits::default() });
+    assert_eq!(rig.ask(7, 2, 1008, &[]), 0);
+    assert_eq!(rig.data(7, 0, &[7; 1000]), Some(0));
+    assert_eq!(rig.data(7, 1, &[7; 501]), Some(2));
+    assert_eq!(rig.session.figures().held_bytes, 0);
+}
+
+#[test]
+fn ten_thousand_requests_of_nobody_take_no_memory_and_keep_nobody_out() {
+    let mut rig = Rig::new();
+    let mut answers = [0; 4];
+    for number in 0..10_000_u16 {
+        rig.from = source(number + 2);
+        answers[usize::from(rig.ask(7, 255, 65_507, &[]))] += 1;
+    }
+    // 255 packets of 65,507 are more than a picture may have.
+    assert_eq!(answers, [0, 0, 10_000, 0]);
+    rig.from = source(1);
+    rig.begin(7);
+    for number in 0..10_000_u16 {
+        rig.from = source(number + 2);
+        let _ = rig.ask(7, 100, 1008, &[]);
+        if number % 50 == 0 {
+            rig.now += Duration::from_millis(100);
+        }
+        if number % 100 == 0 {
+            // The device that was there before goes on.
+            rig.from = source(1);
+            assert_eq!(rig.data(7, 1, &PICTURE[5..10]), Some(0));
+        }
+    }
+    let figures = rig.session.figures();
+    assert!(figures.open_transfers <= 1024 && figures.held_bytes < 1000);
+    assert!(rig.session.asked.len() < 4096);
+    rig.from = source(1);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert_eq!(rig.keep().len(), 1);
+    // And a device that comes now is let in: those that never sent anything make room.
+    rig.pass(1000);
+    rig.from = source(60_000);
+    rig.begin(9);
+    rig.forget();
+}
+
+#[test]
+fn one_address_takes_a_part_of_the_transfers_and_of_the_rates() {
+    let limits = Limits {
+        transfers_per_address: 10,
+        requests_per_second_per_address: 40,
+        datagrams_per_second_per_address: 100,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with(limits);
+    let codes: Vec<u8> = (0..60).map(|device| rig.ask(device, 3, 13, &[])).collect();
+    assert_eq!(codes.iter().filter(|code| **code == 0).count(), 10);
+    let before = rig.session.figures().limited;
+    for _ in 0..100 {
+        rig.say(&end(0, 3));
+    }
+    assert_eq!((before, rig.session.figures().limited), (0, 60));
+    rig.from = source(2);
+    rig.begin(7);
+    rig.forget();
+}
+
+#[test]
+fn tiny_pictures_without_end_are_remembered_within_a_bound() {
+    let mut rig = Rig::with(Limits { transfers: 8, ..Limits::default() });
+    for number in 0..500_u16 {
+        rig.from = source(number);
+        rig.now += Duration::from_millis(10);
+        assert_eq!(rig.ask(7, 1, 20, &[]), 0);
+        assert_eq!(rig.data(7, 0, PICTURE), None);
+        rig.keep();
+    }
+    assert!(rig.session.stores.finished_len() <= 32);
+    rig.forget();
+}

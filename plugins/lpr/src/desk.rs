@@ -1,0 +1,220 @@
+//! Where messages of all ways in come together: kept, counted, and told to others, in this order.
+
+use crate::answer::{Receipt, Room};
+use crate::calls::Calls;
+use crate::clock::stamp;
+use crate::json;
+use crate::key::Grant;
+use crate::message::{Entry, Kind};
+use crate::record::{APPEND, Failure, Kept, Record, kept};
+use crate::registry::Registry;
+use bytes::Bytes;
+use gantry_plugin::{Health, Host, Metric, debug};
+use gantry_serve::socketio::{Group, Message};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes beside calls that wait for an answer, in KiB. The border takes 64 MiB.
+const ON_THE_BORDER: u32 = 48 << 10;
+/// What a call takes of it at least: the border takes 1024 calls.
+const LEAST: u32 = 64;
+/// What a value in memory costs beside its text.
+const VALUE_BYTES: usize = 160;
+
+/// A message's share of what may be on its way to the store; given back when dropped.
+pub(crate) struct Hold(#[allow(dead_code, reason = "it is held")] OwnedSemaphorePermit);
+
+/// A message that only has to be kept.
+pub(crate) struct Prepared {
+    receipt: Receipt,
+    record: Record,
+    _hold: Hold,
+}
+
+/// A message that was kept.
+pub(crate) struct Done {
+    pub(crate) receipt: Receipt,
+    pub(crate) id: String,
+    pub(crate) at: String,
+}
+
+struct Meters {
+    detections: Metric,
+    health: Metric,
+    known: Metric,
+    refused: Metric,
+}
+
+/// See the module.
+pub(crate) struct Desk {
+    host: Host,
+    calls: Arc<Calls>,
+    registry: Mutex<Registry>,
+    pending: Arc<Semaphore>,
+    border: Semaphore,
+    dashboard: Group,
+    health: Group,
+    meters: Meters,
+    listening: String,
+    trouble: Mutex<Option<String>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here panics half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+impl Desk {
+    pub(crate) fn new(
+        host: Host,
+        calls: Arc<Calls>,
+        registry: Registry,
+        pending_bytes: usize,
+        listening: String,
+    ) -> Arc<Self> {
+        let meters = Meters {
+            detections: host.counter("detections", "Detections stored"),
+            health: host.counter("health_checks", "Health checks stored"),
+            known: host.counter("repeated_messages", "Messages that were stored before or not wanted by rules"),
+            refused: host.counter("refused_records", "Messages that could not be stored; their senders know"),
+        };
+        let pending = (pending_bytes >> 10).min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            host,
+            calls,
+            registry: Mutex::new(registry),
+            pending: Arc::new(Semaphore::new(pending)),
+            border: Semaphore::new(ON_THE_BORDER as usize),
+            dashboard: Group::default(),
+            health: Group::default(),
+            meters,
+            listening,
+            trouble: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        lock(&self.registry)
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(crate) fn room(&self, room: Room) -> &Group {
+        match room {
+            Room::Dashboard => &self.dashboard,
+            Room::Health => &self.health,
+        }
+    }
+
+    /// Makes a record of a message with `bytes` of text, unless the sender may not or too many are on their way.
+    pub(crate) fn prepare(
+        &self,
+        entry: Entry,
+        attachments: &[Bytes],
+        bytes: usize,
+        grant: &Grant,
+    ) -> Result<Prepared, Failure> {
+        grant.sends_as(&entry.camera).map_err(|denied| Failure::Denied(denied.message()))?;
+        let attached: usize = attachments.iter().map(Bytes::len).sum();
+        let costs = bytes + attached + json::values(&entry.body) * VALUE_BYTES;
+        let share = self.pending.clone().try_acquire_many_owned(kib(costs));
+        let hold = share.map(Hold).map_err(|_| {
+            self.meters.refused.record(1.0);
+            Failure::Busy("too much is being stored".to_owned())
+        })?;
+        let receipt = Receipt::new(&entry);
+        let record = Record::new(entry, attachments, Timestamp::now().as_millisecond())?;
+        Ok(Prepared { receipt, record, _hold: hold })
+    }
+
+    /// Keeps it. Whoever asks again after a failure gets the first id, should it have been kept all the same.
+    pub(crate) async fn keep(self: &Arc<Self>, prepared: Prepared) -> Result<Done, Failure> {
+        let Prepared { receipt, record, _hold } = prepared;
+        let kept = match self.append(&record).await {
+            Ok(kept) => kept,
+            Err(failure) => {
+                self.meters.refused.record(1.0);
+                return Err(failure);
+            }
+        };
+        drop(record);
+        let now = Timestamp::now();
+        self.count(&receipt, &kept);
+        let record_camera = self.registry().kept(&receipt, !kept.known, now);
+        if record_camera {
+            let (desk, receipt) = (self.clone(), receipt.clone());
+            tokio::spawn(async move { desk.record_camera(&receipt).await });
+        }
+        let at = stamp(now);
+        if !kept.known || receipt.kind == Kind::Camera {
+            let (room, event, notice) = receipt.clone().notice(&kept.id, &at);
+            let room = self.room(room);
+            if !room.is_empty() {
+                room.send(&Arc::new(Message::event(event, &notice)));
+            }
+        }
+        Ok(Done { receipt, id: kept.id, at })
+    }
+
+    fn count(&self, receipt: &Receipt, kept: &Kept) {
+        match receipt.kind {
+            _ if kept.known => self.meters.known.record(1.0),
+            Kind::Detection => self.meters.detections.record(1.0),
+            Kind::Health => self.meters.health.record(1.0),
+            Kind::Camera => {}
+        }
+    }
+
+    async fn append(&self, record: &Record) -> Result<Kept, Failure> {
+        let room = kib(record.bytes()).clamp(LEAST, ON_THE_BORDER);
+        // It is never closed.
+        let _room = self.border.acquire_many(room).await.ok();
+        let kept = kept(self.calls.ask_with(APPEND, &record.request, &record.blobs).await);
+        match &kept {
+            Ok(_) => self.report(None),
+            Err(failure @ (Failure::Full(_) | Failure::Busy(_))) => self.report(Some(failure.to_string())),
+            Err(_) => {}
+        }
+        kept
+    }
+
+    /// A camera that sends without registering is to be known after a restart as well. Nobody was promised that, so a
+    /// failure waits for its next message.
+    async fn record_camera(&self, receipt: &Receipt) {
+        let mut body = Map::new();
+        body.insert("camera_id".to_owned(), receipt.camera.clone());
+        body.insert("checkpoint_id".to_owned(), receipt.checkpoint.clone());
+        let record = Entry::new(Kind::Camera, body)
+            .and_then(|entry| Record::new(entry, &[], Timestamp::now().as_millisecond()));
+        let Ok(record) = record else { return };
+        if let Err(failure) = self.append(&record).await {
+            debug!(self.host, "a camera was not recorded: {failure}");
+            self.registry().not_recorded(&receipt.camera, &receipt.checkpoint);
+        }
+    }
+
+    /// Says how it does, when that has changed.
+    pub(crate) fn report(&self, trouble: Option<String>) {
+        let mut last = lock(&self.trouble);
+        if *last == trouble {
+            return;
+        }
+        last.clone_from(&trouble);
+        drop(last);
+        match trouble {
+            None => self.host.health(Health::Ok, &self.listening),
+            Some(trouble) => {
+                let text = format!("{}, but messages are refused: {trouble}", self.listening);
+                self.host.health(Health::Degraded, &text);
+            }
+        }
+    }
+}
