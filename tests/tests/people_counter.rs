@@ -401,8 +401,10 @@ fn faces_are_kept_once_shown_to_viewers_and_deleted_for_good() {
     assert_eq!(gone, json!({ "type": "face_image", "face_id": deleted, "error": "Face ID not found" }));
     let picture = gantry_tests::base64(faces[1]["image_data"].as_str().expect("text"));
     assert_eq!(find_file(&blobs, &picture), None, "its picture is still on the disk");
-    let audit = gateway.run(&["records", "ls", "audit", "--json"]);
-    assert!(String::from_utf8_lossy(&audit.stdout).contains("faces-deleted"));
+    until("the audit to have it", || {
+        let audit = gateway.run(&["records", "ls", "audit", "--json"]);
+        String::from_utf8_lossy(&audit.stdout).contains("faces-deleted").then_some(())
+    });
 
     // The same without a gateway.
     gateway.signal("TERM");

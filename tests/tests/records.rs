@@ -92,7 +92,7 @@ fn what_cannot_be_a_record_is_refused_with_the_reason() {
 fn rules_look_at_records_before_they_are_kept() {
     let rule = "fn on_detection(event) {
         let plate = event.data.plate;
-        if plate == \"GONE\" { discard(); return; }
+        if plate == \"GONE\" { drop(); return; }
         if plate == \"WANTED\" { tag(\"wanted\"); alert(\"plates\", #{ plate: plate }); forward(false); }
         if plate == \"BROKEN\" { throw \"cannot read it\"; }
     }\n";

@@ -29,6 +29,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 const EMPTY: Duration = Duration::from_secs(10);
 /// From this age on such a request makes room for others when there is none.
 const EVICTABLE: Duration = Duration::from_secs(1);
+/// A transfer that takes longer is over, however often it gives a sign of life. 255 packets that are all sent a few times
+/// take less.
+const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// When something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,17 +73,6 @@ pub enum Effect {
 struct Key {
     device: u8,
     source: SocketAddr,
-}
-
-/// What a device waits for when its picture has come whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owed {
-    /// The acknowledgement of a packet: index and length.
-    Data(u8, u32),
-    /// The answer to its question whether it is done.
-    End,
-    /// Nothing.
-    Nothing,
 }
 
 /// All transfers of all devices.
@@ -244,35 +236,42 @@ impl Session {
         let limits = &self.config.limits;
         let known = transfer.length(data.index);
         self.figures.repeated += u64::from(known.is_some());
-        let added = length + PART_COST;
-        let freed = known.map_or(0, |known| known + PART_COST);
         if transfer.bytes() + length - known.unwrap_or(0) > limits.picture_bytes {
             self.abort(&key);
             return Some(Err(Nack::Unknown));
         }
-        if added > freed && self.bytes + self.stores.bytes() + (added - freed) > limits.bytes {
-            // It has not been heard, as far as its timeout is concerned: or transfers that all wait for memory would
-            // keep it from each other for ever.
+        let (added, freed) = (length + PART_COST, known.map_or(0, |known| known + PART_COST));
+        let (serial, more) = (transfer.serial, added.saturating_sub(freed));
+        if more > 0 && !self.make_room(more, serial) {
+            // It has not been heard, as far as its timeout is concerned: what waits for memory must not keep any.
             return Some(Err(Nack::NotNow));
         }
+        let transfer = self.transfers.get_mut(&key)?;
         self.bytes = self.bytes + added - freed;
         transfer.heard = now.at;
-        let progress = transfer.put(data.index, data.bytes);
-        let before = transfer.owed.take().filter(|owed| owed.0 != data.index);
-        let answer = match progress {
+        match transfer.put(data.index, data.bytes) {
             Progress::More => Some(Ok(())),
             Progress::Doubtful => {
-                transfer.owed = Some((data.index, data.length));
+                transfer.owe(data.index, data.length);
                 None
             }
-            Progress::Whole => self.complete(now, &key, Owed::Data(data.index, data.length), effects),
-        };
-        if let Some((index, length)) = before {
-            // The device has gone on without it.
-            let datagram = data_reply(data.device, index, length, Ok(()));
-            effects.push(Effect::Send { to: from, datagram });
+            Progress::Whole => {
+                transfer.owe(data.index, data.length);
+                self.complete(now, &key, false, effects).err().map(Err)
+            }
         }
-        answer
+    }
+
+    /// Sees to it that a transfer can have so many bytes more. The older one has them: if all that are in the middle waited
+    /// for each other, none would ever be done.
+    fn make_room(&mut self, bytes: usize, serial: u64) -> bool {
+        let most = self.config.limits.bytes;
+        while self.bytes + self.stores.bytes() + bytes > most {
+            let holding = self.transfers.iter().filter(|(_, one)| one.serial > serial && !one.is_empty());
+            let Some((youngest, _)) = holding.max_by_key(|(_, one)| one.serial) else { return false };
+            self.abort(&youngest.clone());
+        }
+        true
     }
 
     /// `None`: the answer comes later, or there is none.
@@ -291,8 +290,8 @@ impl Session {
             (Some(one), _) => {
                 one.heard = now.at;
                 if one.is_whole_at_end() {
-                    let failed = self.complete(now, &key, Owed::End, effects);
-                    // What came is no picture: all of it is missing, as for a transfer that never was.
+                    // What is no picture is missing as a whole, as for a transfer that never was.
+                    let failed = self.complete(now, &key, true, effects).err();
                     return failed.map(|_| end_reply(key.device, 0..packets));
                 }
                 Some(end_reply(key.device, one.unsure()))
@@ -307,15 +306,16 @@ impl Session {
         &mut self,
         now: Moment,
         key: &Key,
-        owed: Owed,
+        owes_end: bool,
         effects: &mut Vec<Effect>,
-    ) -> Option<Result<(), Nack>> {
-        let transfer = self.remove(key)?;
-        let Transfer { plan, begun, asked, serial, .. } = transfer;
+    ) -> Result<(), Nack> {
+        let mut transfer = self.remove(key).ok_or(Nack::Unknown)?;
+        let finished = Finished::new(&mut transfer, now.at, owes_end);
+        let (serial, begun) = (transfer.serial, transfer.begun);
         let (packets, bytes) = transfer.into_bytes();
         if !crate::jpeg::has_both_ends(&bytes) {
             self.figures.aborted += 1;
-            return Some(Err(Nack::Unknown));
+            return Err(Nack::Unknown);
         }
         let duration = now.at.saturating_sub(begun).as_millis();
         let picture = Picture {
@@ -327,10 +327,8 @@ impl Session {
             bytes,
             key: format!("espcam-{:016x}-{serial}", self.start),
         };
-        let mut finished = Finished::new(plan, asked, now.at, packets.saturating_sub(1));
-        finished.owe(owed);
         self.begin_store(now, *key, finished, Arc::new(picture), effects);
-        None
+        Ok(())
     }
 
     /// Time has passed. To be called a few times a second while there is anything.
@@ -338,25 +336,23 @@ impl Session {
         let idle_timeout = self.config.idle_timeout();
         let mut over = Vec::new();
         for (key, transfer) in &self.transfers {
-            let timeout = match transfer.owed {
-                Some(_) => SETTLE,
-                None if transfer.is_empty() => idle_timeout.min(EMPTY),
-                None => idle_timeout,
+            let timeout = match transfer.is_empty() {
+                _ if !transfer.owed.is_empty() => SETTLE,
+                true => idle_timeout.min(EMPTY),
+                false => idle_timeout,
             };
-            if now.at >= transfer.heard + timeout {
+            if now.at >= transfer.heard + timeout || now.at >= transfer.begun + LIFETIME {
                 over.push(*key);
             }
         }
         for key in over {
-            if self.transfers.get_mut(&key).is_some_and(Transfer::is_whole_at_last) {
-                let owed = self.transfers.get_mut(&key).and_then(|transfer| transfer.owed.take());
-                let what = owed.map_or(Owed::Nothing, |(index, length)| Owed::Data(index, length));
-                if let (Some(Err(nack)), Some((index, length))) = (self.complete(now, &key, what, effects), owed) {
-                    let datagram = data_reply(key.device, index, length, Err(nack));
-                    effects.push(Effect::Send { to: key.source, datagram });
-                }
-            } else {
+            let Some(transfer) = self.transfers.get_mut(&key) else { continue };
+            let owed = transfer.owed.clone();
+            if !transfer.is_whole_at_last() {
                 self.abort(&key);
+            } else if let Err(nack) = self.complete(now, &key, false, effects) {
+                let replies = owed.into_iter().map(|(index, length)| data_reply(key.device, index, length, Err(nack)));
+                effects.extend(replies.map(|datagram| Effect::Send { to: key.source, datagram }));
             }
         }
         self.tick_stores(now, effects);

@@ -32,8 +32,8 @@ pub(crate) struct Transfer {
     pub(crate) asked: Duration,
     /// When the device was heard of last.
     pub(crate) heard: Duration,
-    /// An acknowledgement that waits until doubts are settled: index and length.
-    pub(crate) owed: Option<(u8, u32)>,
+    /// Acknowledgements that wait until doubts are settled: indices and lengths.
+    pub(crate) owed: Vec<(u8, u32)>,
     parts: Vec<Option<Box<[u8]>>>,
     count: u8,
     bytes: usize,
@@ -49,7 +49,7 @@ impl Transfer {
             begun: now,
             asked: now,
             heard: now,
-            owed: None,
+            owed: Vec::new(),
             parts: Vec::new(),
             count: 0,
             bytes: 0,
@@ -103,13 +103,20 @@ impl Transfer {
         self.bytes = self.bytes - known.unwrap_or(0) + bytes.len();
         self.count += u8::from(known.is_none());
         let fresh = self.doubtful.remove(index) || known.is_none();
-        if self.missing().next().is_none() {
-            return if self.doubtful.is_empty() { Progress::Whole } else { Progress::Doubtful };
+        let is_whole =
+            self.missing().next().is_none() || (fresh && self.lacks_only_the_last() && self.look_is_whole());
+        match is_whole {
+            false => Progress::More,
+            true if self.doubtful.is_empty() => Progress::Whole,
+            true => Progress::Doubtful,
         }
-        if fresh && self.doubtful.is_empty() && self.lacks_only_the_last() && self.look_is_whole() {
-            return Progress::Whole;
+    }
+
+    /// The acknowledgement of a packet waits.
+    pub(crate) fn owe(&mut self, index: u8, length: u32) {
+        if self.owed.iter().all(|(known, _)| *known != index) {
+            self.owed.push((index, length));
         }
-        Progress::More
     }
 
     /// What is not here, and what may be of another picture.

@@ -147,8 +147,9 @@ impl Simulation {
                 let was_done = device.is_done();
                 let said = device.hear(&datagram, now);
                 if !was_done && device.is_done() {
-                    let picture = &self.devices[number].picture;
-                    assert!(self.store.values().any(|kept| kept == picture), "told to be stored, and is not");
+                    let device = &self.devices[number];
+                    let stored = self.store.values().any(|kept| *kept == device.picture);
+                    assert!(stored, "device {number} was told that it is stored: {device:?}");
                 }
                 self.from_device(number, said);
             }
@@ -297,7 +298,7 @@ fn with_few_transfers_everybody_gets_a_turn() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     /// Nothing is lost, nothing is mixed, and no device is told that its picture is stored before it is.
     #[test]

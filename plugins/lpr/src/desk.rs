@@ -12,7 +12,7 @@ use bytes::Bytes;
 use gantry_plugin::{Health, Host, Metric, debug};
 use gantry_serve::socketio::{Group, Message};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

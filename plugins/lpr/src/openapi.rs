@@ -105,8 +105,8 @@ fn operation(id: &str, summary: &str, reply: &str, stores: bool, keys: bool) -> 
 /// The description of the REST interface; `keys` says whether cameras have to show one.
 #[must_use]
 pub fn document(keys: bool) -> Value {
-    let read = |id, summary, reply, open| json!({"get": operation(id, summary, reply, false, keys && !open)});
-    let store = |id, summary, reply| json!({"post": operation(id, summary, reply, true, keys)});
+    let read = |id: &str, summary: &str, reply: &str, open: bool| json!({"get": operation(id, summary, reply, false, keys && !open)});
+    let store = |id: &str, summary: &str, reply: &str| json!({"post": operation(id, summary, reply, true, keys)});
     let mut statistics = read("statistics", "Counts of detections, health checks and cameras", "Statistics", false);
     statistics["post"] =
         operation("post_statistics", "Store a detection or a health check, by its type", "Stored", true, keys).into();

@@ -180,7 +180,8 @@ typedef struct gantry_host {
   gantry_status (*frame_release)(void *ctx, const struct gantry_frame *frame);
   // Asks a service of the runtime (`service`, such as `state.write`) with a JSON request. The answer comes to
   // `on_reply` with the same `token`; a call is open until that has returned. `UNKNOWN` when there is no such service,
-  // `FULL` beyond 1024 open calls, `INVALID` when the request has more than 256 KiB.
+  // `FULL` beyond 1024 open calls, or when the requests and blobs of those that the service has not answered would have
+  // more than 64 MiB: try again when one of them has been. `INVALID` when the request has more than 256 KiB.
   gantry_status (*call)(void *ctx, struct gantry_slice service, struct gantry_slice request, uint64_t token);
   // Asks for one `on_wake` with this `token` after `delay_ms` milliseconds. `FULL` beyond 1024 open wakes.
   gantry_status (*wake_after)(void *ctx, uint64_t delay_ms, uint64_t token);
@@ -198,12 +199,12 @@ typedef struct gantry_host {
   // Reports how the instance does (`HEALTH_…`) with a sentence, of which 1024 bytes are kept. The last report is shown by `gantry plugins`
   // and decides `/readyz`.
   gantry_status (*health)(void *ctx, uint32_t level, struct gantry_slice message);
-  // A table of functions beyond this one, by name, or null. None exists in 1.0.
+  // A table of functions beyond this one, by name, or null. None exists in 1.0 and 1.1.
   const void *(*get_extension)(void *ctx, struct gantry_slice name);
   // Since 1.1. `call` with bytes beside the JSON, such as pictures, so that they need not be base64: `blobs` points to
   // `blob_count` slices, which the runtime copies before this returns. `UNKNOWN` also when the service takes no blobs,
-  // `INVALID` when there are more than 16, one has more than 32 MiB, or the request more than 1 MiB; `FULL` also when
-  // the blobs of open calls would have more than 64 MiB: try again when one of them has been answered.
+  // `INVALID` when there are more than 16, one has more than 32 MiB, or the request more than 1 MiB, or when `blobs` is
+  // null or misaligned; `FULL` as of `call`.
   gantry_status (*call_with)(void *ctx,
                              struct gantry_slice service,
                              struct gantry_slice request,

@@ -264,16 +264,16 @@ impl Link {
         if known { OK } else { UNKNOWN }
     }
 
-    /// `request` is JSON; it and the blobs are copied when it is known that there is room for them.
+    /// `request` is JSON. The blobs are copied when it is known that there is room for them.
     pub(crate) fn call(&self, service: &str, request: &[u8], blobs: &[&[u8]], token: u64) -> Status {
+        let bytes = request.len() + blobs.iter().map(|blob| blob.len()).sum::<usize>();
+        let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
         // The one service that the host itself answers: it is about the border.
         let own = service == "endpoints.announce" && blobs.is_empty();
         if !own && self.runtime.services.check(service, blobs.len()).is_err() {
             return UNKNOWN;
         }
-        let bytes = request.len() + blobs.iter().map(|blob| blob.len()).sum::<usize>();
         let Some(open_bytes) = OpenBytes::take(&self.open_bytes, bytes, MAX_OPEN_BYTES) else { return FULL };
-        let Ok(request) = serde_json::from_slice::<Value>(request) else { return INVALID };
         // Open until the plugin has been told: a service that answers at once must not fill memory with its answers.
         let Some(open) = OpenCall::take(&self.open_calls, MAX_CALLS) else { return FULL };
         let pending = Pending { inbox: self.inbox.clone(), token, open: Some(open) };

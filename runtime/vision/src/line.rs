@@ -251,11 +251,11 @@ mod tests {
 
     #[test]
     fn who_looks_different_for_long_is_on_the_side_where_he_is_seen() {
-        let mut line = watch((0.0, 0.6), (1.0, 0.6));
+        let mut line = watch((0.0, 0.65), (1.0, 0.65));
         let legs = |_| Rect::between(0.4, 0.7, 0.5, 0.9);
-        let whole = |_| Rect::between(0.4, 0.2, 0.5, 0.9);
-        let down = |n: usize| Rect::between(0.4, 0.2 + 0.02 * n as f32, 0.5, 0.9 + 0.02 * n as f32);
-        let boxes = (0..10).map(legs).chain((0..40).map(whole)).chain((0..20).map(down));
+        let whole = |_| Rect::between(0.4, 0.1, 0.5, 0.9);
+        let down = |n: usize| Rect::between(0.4, 0.1 + 0.02 * n as f32, 0.5, 0.9 + 0.02 * n as f32);
+        let boxes = (0..10).map(legs).chain((0..40).map(whole)).chain((0..35).map(down));
         let events: Vec<_> =
             boxes.enumerate().filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, true)).collect();
         assert!(events.len() == 1 && events[0].direction == Direction::Out, "{events:?}");

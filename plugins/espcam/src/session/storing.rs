@@ -1,9 +1,10 @@
 //! Pictures that have come whole: on their way to the store, refused by it, or stored.
 
-use super::{Effect, Key, Moment, Owed, Session};
+use super::{Effect, Key, Moment, Session};
 use crate::datagram::{Data, Nack, data_reply, end_reply};
 use crate::picture::{Outcome, Picture};
 use crate::plan::Plan;
+use crate::transfer::Transfer;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,30 +44,26 @@ pub(super) struct Finished {
 }
 
 impl Finished {
-    pub(super) fn new(plan: Plan, asked: Duration, now: Duration, last: u8) -> Self {
+    /// Takes over what is owed for the transfer.
+    pub(super) fn new(transfer: &mut Transfer, now: Duration, owes_end: bool) -> Self {
+        let owed = std::mem::take(&mut transfer.owed);
         Self {
-            plan,
-            asked,
-            has_ended: false,
-            serial: 0,
+            plan: transfer.plan,
+            asked: transfer.asked,
+            has_ended: owes_end,
+            serial: transfer.serial,
             whole_since: now,
             heard: now,
-            last,
+            last: owed.last().map_or(0, |(index, _)| *index),
             phase: Phase::Stored,
-            owed: Vec::new(),
-            owes_end: false,
+            owed,
+            owes_end,
         }
     }
 
-    pub(super) fn owe(&mut self, owed: Owed) {
-        match owed {
-            Owed::Data(index, length) => {
-                if self.owed.iter().all(|(known, _)| *known != index) {
-                    self.owed.push((index, length));
-                }
-            }
-            Owed::End => (self.owes_end, self.has_ended) = (true, true),
-            Owed::Nothing => {}
+    fn owe(&mut self, index: u8, length: u32) {
+        if self.owed.iter().all(|(known, _)| *known != index) {
+            self.owed.push((index, length));
         }
     }
 
@@ -160,7 +157,8 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         self.serial += 1;
-        (finished.serial, finished.phase) = (self.serial, Phase::Storing(self.serial));
+        let serial = finished.serial;
+        finished.phase = Phase::Storing(self.serial);
         self.stores.bytes += picture.bytes.len();
         effects.push(self.stores.attempt(self.serial, key, picture, now));
         let before = self.stores.finished.insert(key, finished);
@@ -168,7 +166,7 @@ impl Session {
             // Its device has given it up, and sent another one.
             self.give_up(&picture);
         }
-        self.stores.order.push_back((key, self.serial));
+        self.stores.order.push_back((key, serial));
         self.stores.forget_beyond(4 * self.config.limits.transfers);
     }
 
@@ -199,7 +197,7 @@ impl Session {
             Phase::Refused(..) => self.retry(now, key, effects),
         }
         if let Some(finished) = self.stores.finished.get_mut(key) {
-            finished.owe(Owed::Data(data.index, data.length));
+            finished.owe(data.index, data.length);
         }
         None
     }
@@ -221,7 +219,7 @@ impl Session {
             Phase::Refused(..) => self.retry(now, key, effects),
         }
         if let Some(finished) = self.stores.finished.get_mut(key) {
-            finished.owe(Owed::End);
+            finished.owes_end = true;
         }
         None
     }

@@ -107,8 +107,19 @@ impl Tracker {
     }
 
     fn update(&mut self, strong: &mut [Detection], weak: &[Detection], t: f64, dt: f32) {
-        let mut matched = self.matches(strong, 0..self.tracks.len(), (t, dt), LIMITS.0);
+        // Who is believed chooses first: what is new beside him may be a piece of him.
+        let (old, new): (Vec<usize>, Vec<usize>) =
+            (0..self.tracks.len()).partition(|n| self.tracks[*n].confirmed);
+        let mut matched = self.matches(strong, old.into_iter(), (t, dt), LIMITS.0);
         let mut taken = taken(&matched, strong.len());
+        let (places, left): (Vec<usize>, Vec<Detection>) =
+            strong.iter().copied().enumerate().filter(|(d, _)| !taken[*d]).unzip();
+        for (track, found) in self.matches(&left, new.into_iter(), (t, dt), LIMITS.0).into_iter().enumerate() {
+            if let Some(found) = found {
+                matched[track] = Some(places[found]);
+                taken[places[found]] = true;
+            }
+        }
         self.join_fragments(strong, &matched, &mut taken);
         let groups = self.groups(strong, &mut matched);
         // Weak detections continue who was seen a moment ago, and begin nobody.
