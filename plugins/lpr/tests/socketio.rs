@@ -195,7 +195,8 @@ fn pictures_as_attachments_are_kept_as_such() {
         camera.socket.send(Message::binary(vec![0xff, 0xd8, 0xff])).unwrap();
         assert_eq!(camera.event().0, "lpr_response");
         assert_eq!(rig.store().of("detections")[0].blobs[0], ("annotated_image".to_owned(), vec![0xff, 0xd8, 0xff]));
-        assert_eq!(rig.get("/api/records").1["records"][0]["annotated_image"], "/9j/");
+        let (_, list) = rig.get("/api/records");
+        assert_eq!(list["records"][0]["annotated_image"], "/9j/", "{list}");
     });
 }
 

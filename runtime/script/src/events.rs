@@ -42,10 +42,8 @@ impl Events {
     }
 
     /// Puts the rule's events into an event that it is about to be given.
-    pub(crate) fn show(&mut self, hook: &str, event: &mut Value) {
-        let Some(event) = event.as_object_mut().filter(|_| matches!(hook, "on_count" | "on_tick")) else {
-            return;
-        };
+    pub(crate) fn show(&mut self, event: &mut Value) {
+        let Some(event) = event.as_object_mut() else { return };
         self.new_day(event);
         for known in self.known.values_mut().filter(|known| known.since_ms.is_some()) {
             known.count_in += went_in(event, known.camera.as_deref());

@@ -120,7 +120,7 @@ impl<'a, Out: FnMut(String)> Player<'a, Out> {
             return Err(bad(line, format!("there is no hook `{hook}`{hint}")));
         }
         // Also for a hook that the rule has not: its events count who goes in.
-        self.events.show(&hook, &mut event);
+        self.events.show(&mut event);
         if !self.rule.has(&hook) {
             return Ok(());
         }

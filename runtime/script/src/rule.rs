@@ -40,17 +40,16 @@ const fn field(path: &'static str, about: &'static str) -> Field {
 }
 
 /// What hooks are told of a record.
-const RECORD: [Field; 6] = [
-    field("event.time", "When the device says that it was, or else when it arrived, in Unix ms."),
-    field("event.local", "The same as a date and a time of day: see `on_tick`."),
+const RECORD: [Field; 5] = [
     field("event.collection", "Where it is stored, such as `\"detections\"`."),
     field(
         "event.data",
-        "What the device sent, without pictures, such as `event.data.camera_id`. Write `event.data.get(\"plate\")` \
-         where it may be missing: that is `()` then.",
+        "What the device sent, without pictures, such as `event.data.camera_id`. Write \
+         `event.data.get(\"plate\")` where it may be missing: that is `()` then.",
     ),
     field("event.blobs", "The pictures that came with it, a list: `event.blobs.len()` is how many."),
     field("event.blobs[0].name, .bytes", "What a picture is called, and how many bytes it has."),
+    field("", "And all that `on_tick` has: `event.time` is when it arrived."),
 ];
 
 /// All hooks.

@@ -254,7 +254,7 @@ impl Case {
                 return Err(told(format!("there is no hook `{}`: it is one of {names}", step.hook)));
             }
             let mut event = self.event_of(step);
-            events.show(&step.hook, &mut event);
+            events.show(&mut event);
             let outcome = if rule.has(&step.hook) {
                 rule.call(&step.hook, &event, &mut state).map(|(effects, _)| effects)
             } else {

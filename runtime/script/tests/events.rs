@@ -144,6 +144,15 @@ fn a_single_event_is_given_as_it_is() {
     assert!(errors[0].message.contains("did you mean `on_tick`?"), "{errors:?}");
 }
 
+#[test]
+fn rules_that_are_asked_about_records_see_their_events_too() {
+    let rule = "fn on_detection(event) { if !(event.events.get(\"car\")?.active ?? false) { begin_event(\"car\"); } }";
+    let folder = Folder::new(&[("rules/r.rhai", rule)]);
+    let at = |time: i64| json!({"hook": "on_detection", "event": {"time": time, "data": {}}}).to_string();
+    let out = played(&folder.settings(), "r", &[at(1000), at(2000)]);
+    assert_eq!((out.len(), &out[0]["line"]), (1, &json!(1)), "{out:?}");
+}
+
 fn event(line: &str) -> Value {
     serde_json::from_str::<Recorded>(line).expect("an event").event
 }

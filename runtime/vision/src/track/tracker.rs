@@ -114,7 +114,8 @@ impl Tracker {
         let mut taken = taken(&matched, strong.len());
         let (places, left): (Vec<usize>, Vec<Detection>) =
             strong.iter().copied().enumerate().filter(|(d, _)| !taken[*d]).unzip();
-        for (track, found) in self.matches(&left, new.into_iter(), (t, dt), LIMITS.0).into_iter().enumerate() {
+        for (track, found) in self.matches(&left, new.into_iter(), (t, dt), LIMITS.0).into_iter().enumerate()
+        {
             if let Some(found) = found {
                 matched[track] = Some(places[found]);
                 taken[places[found]] = true;
