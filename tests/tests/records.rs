@@ -124,3 +124,13 @@ fn rules_look_at_records_before_they_are_kept() {
     let unknown = json!({ "collection": "detections", "data": {}, "hook": "on_count" });
     assert_eq!(call(&gateway, "records.append", &unknown)["refused"], "bad");
 }
+
+#[test]
+fn the_page_for_plugin_authors_names_every_service() {
+    let gateway = Setup::with_config("[cameras.main]\nsource = \"demo:?people=0\"\n").start_ready();
+    let told = refusal(&gateway, "nothing.of.the.kind", &json!({}));
+    let names = told.trim().split("there are ").nth(1).expect("all names").split(", ");
+    let page = std::fs::read_to_string(gantry_tests::root().join("runtime/SERVICES.md")).expect("the page");
+    let missing: Vec<_> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

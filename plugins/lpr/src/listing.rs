@@ -43,7 +43,7 @@ impl Wanted {
             return Err("limit must be a whole number from 1 on");
         }
         let before = text("before");
-        let is_id = |id: &String| id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        let is_id = |id: &String| id.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && id.bytes().all(is_of_id);
         if !before.as_ref().is_none_or(is_id) {
             return Err("before must be the detection_id of a record");
         }
@@ -63,6 +63,10 @@ impl Wanted {
         }
         all.into_iter().map(Value::Array).collect()
     }
+}
+
+fn is_of_id(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b'-'
 }
 
 /// What an id may have been in JSON.
@@ -213,7 +217,7 @@ mod tests {
         }
         assert_eq!(wanted("limit=5000").unwrap().limit, 1000);
         assert_eq!(wanted("limit=99999999999999999999999999").unwrap().limit, 1000);
-        for query in ["limit=0", "limit=-1", "limit=1.5", "limit=a", "limit=+1", "before=x"] {
+        for query in ["limit=0", "limit=-1", "limit=1.5", "limit=a", "limit=+1", "before=x", "before=0190aaaa-0000-7000-8000-00000000000g"] {
             assert!(wanted(query).is_err(), "{query}");
         }
     }

@@ -50,7 +50,8 @@ impl Loading {
     }
 
     fn until(&self) -> i64 {
-        self.began.as_millisecond() - 1
+        // It is itself not among them.
+        self.began.as_millisecond()
     }
 
     async fn counts(&self, kind: Kind) -> (u64, u64) {

@@ -154,7 +154,7 @@ fn parameters() -> Value {
         {"name": "camera_id", "in": "query", "description": "Only of this camera.", "schema": text},
         {"name": "checkpoint_id", "in": "query", "description": "Only of this checkpoint.", "schema": text},
         {"name": "before", "in": "query", "description": "Only older ones than that with this detection_id.",
-            "schema": {"type": "string", "pattern": "^([0-9a-fA-F-]{36})?$"}},
+            "schema": {"type": "string", "pattern": "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$"}},
     ])
 }
 

@@ -196,6 +196,7 @@ impl Gateway {
     /// Lets the metrics sort what they have collected.
     pub(crate) fn upkeep(&self) {
         self.metrics.upkeep();
+        self.analyses.look(Instant::now());
     }
 
     /// The cameras as they are.

@@ -93,7 +93,7 @@ impl Store {
             record.collection == request["collection"]
                 && fields.iter().all(has)
                 && time("from_ms").is_none_or(|from| record.time_ms >= from)
-                && time("to_ms").is_none_or(|to| record.time_ms <= to)
+                && time("to_ms").is_none_or(|to| record.time_ms < to)
                 && request["before"].as_str().is_none_or(|before| record.id.as_str() < before)
                 && request["after"].as_str().is_none_or(|after| record.id.as_str() > after)
         };
@@ -276,17 +276,22 @@ pub(crate) fn run_with(mut config: Value, store: Store, scenario: impl FnOnce(&R
     let mut host = Host::start_with(&gantry_plugin_v1, config, |host| {
         let announce: Service = Box::new(|_| Ok(json!({})));
         host.offer("endpoints.announce", announce);
-        let mut offer = |name: &str, f: fn(&mut Store, &Value, &[Vec<u8>]) -> Value| {
+        let appending = store.clone();
+        let append: BlobService = Box::new(move |request, blobs| {
+            let mut store = appending.lock().unwrap();
+            if store.broken { Err("the store is broken".into()) } else { Ok(store.append(request, blobs)) }
+        });
+        host.offer_with_blobs("records.append", append);
+        let mut offer = |name: &str, f: fn(&Store, &Value) -> Value| {
             let store = store.clone();
-            let service: BlobService = Box::new(move |request, blobs| {
-                let mut store = store.lock().unwrap();
-                if store.broken { Err("the store is broken".into()) } else { Ok(f(&mut store, request, blobs)) }
+            let service: Service = Box::new(move |request| {
+                let store = store.lock().unwrap();
+                if store.broken { Err("the store is broken".into()) } else { Ok(f(&store, request)) }
             });
-            host.offer_with_blobs(name, service);
+            host.offer(name, service);
         };
-        offer("records.append", Store::append);
-        offer("records.query", |store, request, _| store.query(request));
-        offer("records.count", |store, request, _| json!({"count": store.select(request).len()}));
+        offer("records.query", Store::query);
+        offer("records.count", |store, request| json!({"count": store.select(request).len()}));
     })
     .expect("it starts");
     let calls = host.calls();
