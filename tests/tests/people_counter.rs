@@ -277,6 +277,29 @@ fn a_page_in_a_browser_shows_frames_statistics_and_events() {
 }
 
 #[test]
+fn the_page_of_the_plugin_shows_frames_counts_events_and_faces() {
+    let rule = "[rules.busy-period]\nmore_than = 0\nwindow_s = 60\nquiet_s = 1\n";
+    let mut config = people::config(BUSY) + LINE + rule;
+    // Faces are looked for, and in this corridor there are none.
+    if let Some(model) = gantry_tests::assets::find("models/ultraface-rfb-320.onnx") {
+        let model = model.display().to_string();
+        config = config.replace("fps = 10\n", &format!("fps = 10\nfaces = {{ model = {model:?} }}\n"));
+    }
+    let gateway = Setup::with_config(&config).start_ready();
+    let page = people::url(&gateway).replace("ws://", "http://");
+    let mut browser =
+        Browser::open(&format!("<!doctype html><title>a link</title><a href={page:?}>people</a>"));
+    browser.evaluate("document.querySelector('a').click()");
+    browser.wait("document.querySelector('#picture')?.naturalWidth === 320");
+    browser.wait("Number(document.querySelector('#count_in').textContent) >= 1");
+    browser.wait("document.querySelector('#events').children.length >= 2");
+    browser.evaluate("document.querySelector('#all button').click()");
+    let answered =
+        "document.querySelector('#answer').textContent + document.querySelector('#gallery').textContent";
+    browser.wait(&format!("({answered}).length > 0"));
+}
+
+#[test]
 fn models_that_cannot_be_used_never_stop_the_stream() {
     let folder = tempfile::tempdir().expect("a folder");
     let garbage = folder.path().join("garbage.onnx");

@@ -223,7 +223,8 @@ mod tests {
         let response = json!({"success": true, "message": "Health status received successfully", "health_id": "id",
             "camera_id": "1", "checkpoint_id": "2", "timestamp": NOW});
         assert_eq!(receipt.response("id", NOW).to_string(), response.to_string());
-        let rest = json!({"success": true, "message": "Health data received", "health_id": "id", "timestamp": NOW});
+        let rest =
+            json!({"success": true, "message": "Health data received", "health_id": "id", "timestamp": NOW});
         assert_eq!(receipt.rest("id", NOW).to_string(), rest.to_string());
         assert_eq!(receipt.plain("id", NOW)["type"], "health_response");
         let told = json!({"health_id": "id", "camera_id": "1", "checkpoint_id": "2", "component": "camera",

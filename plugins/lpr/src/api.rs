@@ -105,7 +105,8 @@ fn failed(failure: &Failure) -> Response {
 
 fn is_json(request: &Request) -> bool {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+    let essence =
+        value.and_then(|value| value.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
@@ -132,7 +133,8 @@ impl Api {
             "/api/detection" => (None, Some(Target::Detection)),
             "/api/health" => (None, Some(Target::Health)),
             _ => {
-                let unknown = refuse(StatusCode::NOT_FOUND, "There is nothing at this path: see /openapi.json");
+                let unknown =
+                    refuse(StatusCode::NOT_FOUND, "There is nothing at this path: see /openapi.json");
                 return self.unwanted(request, unknown).await;
             }
         };
@@ -189,13 +191,22 @@ impl Api {
         }
     }
 
-    async fn post(&self, target: Target, request: Request, connection: &Connection, grant: &Grant) -> Response {
+    async fn post(
+        &self,
+        target: Target,
+        request: Request,
+        connection: &Connection,
+        grant: &Grant,
+    ) -> Response {
         if !is_json(&request) {
             let why = "Send JSON, with Content-Type: application/json";
             return self.unwanted(request, refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)).await;
         }
         let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        if said.and_then(|said| said.parse::<u64>().ok()).is_some_and(|said| said > self.limits.message_bytes as u64) {
+        if said
+            .and_then(|said| said.parse::<u64>().ok())
+            .is_some_and(|said| said > self.limits.message_bytes as u64)
+        {
             return self.unwanted(request, self.not_read(BodyError::TooLarge)).await;
         }
         let body = match http::read_body(request.into_body(), &self.limits, connection).await {

@@ -79,7 +79,8 @@ impl Config {
     /// What the types cannot say.
     pub(crate) fn check(&self) -> Vec<Finding> {
         let mut findings = key::check(&self.api_keys);
-        let mut find = |path: &str, message: String| findings.push(Finding { path: path.to_owned(), message });
+        let mut find =
+            |path: &str, message: String| findings.push(Finding { path: path.to_owned(), message });
         if !(1..=65_536).contains(&self.max_cameras) {
             find("max_cameras", format!("is {}: set it from 1 to 65536", self.max_cameras));
         }
@@ -113,7 +114,10 @@ mod tests {
     fn an_empty_section_is_complete() {
         assert!(findings("{}").is_empty());
         let config = read("{}");
-        assert_eq!((config.bind.port(), config.limits.message_bytes, config.limits.queue_messages), (8765, 16 << 20, 256));
+        assert_eq!(
+            (config.bind.port(), config.limits.message_bytes, config.limits.queue_messages),
+            (8765, 16 << 20, 256)
+        );
         assert_eq!(read(r#"{"limits":{"connections":3}}"#).limits.queue_messages, 256);
     }
 
@@ -128,8 +132,16 @@ mod tests {
     fn everything_wrong_is_found_at_once() {
         let json = r#"{"api_keys":{"1":"x"},"max_cameras":0,"active_seconds":0,"pending_bytes":1,"time_zone":"Mars/Olympus",
             "hosts":["a:80"],"origins":["dash.example"],"limits":{"connections":0}}"#;
-        let paths = ["api_keys.1", "max_cameras", "active_seconds", "pending_bytes", "time_zone", "hosts[0]", "origins[0]",
-            "limits.connections"];
+        let paths = [
+            "api_keys.1",
+            "max_cameras",
+            "active_seconds",
+            "pending_bytes",
+            "time_zone",
+            "hosts[0]",
+            "origins[0]",
+            "limits.connections",
+        ];
         assert_eq!(findings(json), paths);
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Desk {
     calls: Arc<Calls>,
     registry: Mutex<Registry>,
     pending: Arc<Semaphore>,
+    /// All of `pending`, in KiB.
+    most: u32,
     border: Semaphore,
     dashboard: Group,
     health: Group,
@@ -81,15 +83,17 @@ impl Desk {
         let meters = Meters {
             detections: host.counter("detections", "Detections stored"),
             health: host.counter("health_checks", "Health checks stored"),
-            known: host.counter("repeated_messages", "Messages that were stored before or not wanted by rules"),
+            known: host
+                .counter("repeated_messages", "Messages that were stored before or not wanted by rules"),
             refused: host.counter("refused_records", "Messages that could not be stored; their senders know"),
         };
-        let pending = (pending_bytes >> 10).min(Semaphore::MAX_PERMITS);
+        let most = kib(pending_bytes);
         Arc::new(Self {
             host,
             calls,
             registry: Mutex::new(registry),
-            pending: Arc::new(Semaphore::new(pending)),
+            pending: Arc::new(Semaphore::new(most as usize)),
+            most,
             border: Semaphore::new(ON_THE_BORDER as usize),
             dashboard: Group::default(),
             health: Group::default(),
@@ -125,7 +129,8 @@ impl Desk {
         grant.sends_as(&entry.camera).map_err(|denied| Failure::Denied(denied.message()))?;
         let attached: usize = attachments.iter().map(Bytes::len).sum();
         let costs = bytes + attached + json::values(&entry.body) * VALUE_BYTES;
-        let share = self.pending.clone().try_acquire_many_owned(kib(costs));
+        // One that alone is more than may be there is taken when there is no other.
+        let share = self.pending.clone().try_acquire_many_owned(kib(costs).min(self.most));
         let hold = share.map(Hold).map_err(|_| {
             self.meters.refused.record(1.0);
             Failure::Busy("too much is being stored".to_owned())

@@ -31,7 +31,11 @@ impl ApiKey {
     fn digest(&self) -> Result<[u8; 32], &'static str> {
         let Some(hex) = self.0.strip_prefix("sha256:") else {
             let enough = self.0.chars().count() >= LEAST_CHARS;
-            return if enough { Ok(digest(&self.0)) } else { Err("is too short to be a secret: use 16 characters or more") };
+            return if enough {
+                Ok(digest(&self.0))
+            } else {
+                Err("is too short to be a secret: use 16 characters or more")
+            };
         };
         let wrong = "is no hash: write `sha256:` and the 64 hexadecimal digits that `sha256sum` gives";
         let mut out = [0; 32];
@@ -169,20 +173,32 @@ mod tests {
     fn a_key_is_good_for_its_camera_whatever_the_type_of_the_id() {
         // What `printf %s a-long-secret-of-2 | sha256sum` gives.
         let hash = super::digest("a-long-secret-of-2").iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let all = keys(&[("1", "a-long-secret-of-1"), ("2", &format!("sha256:{hash}")), ("*", "the-gateway-of-the-site")]);
+        let all = keys(&[
+            ("1", "a-long-secret-of-1"),
+            ("2", &format!("sha256:{hash}")),
+            ("*", "the-gateway-of-the-site"),
+        ]);
         let all = Keys::new(&all);
         let one = all.grant(Some("a-long-secret-of-1"));
         assert!(one.sends_as(&json!("1")).is_ok() && one.sends_as(&json!(1)).is_ok() && one.reads().is_ok());
         assert!(matches!(one.sends_as(&json!("2")), Err(Denied::Other(_))));
         assert!(all.grant(Some("a-long-secret-of-2")).sends_as(&json!(2)).is_ok());
         assert!(all.grant(Some("the-gateway-of-the-site")).sends_as(&json!("any")).is_ok());
-        assert_eq!((all.grant(None), all.grant(Some("")), all.grant(Some("guess"))), (Grant::Nothing, Grant::Nothing, Grant::Wrong));
+        assert_eq!(
+            (all.grant(None), all.grant(Some("")), all.grant(Some("guess"))),
+            (Grant::Nothing, Grant::Nothing, Grant::Wrong)
+        );
         assert!(matches!(all.grant(Some(&format!("sha256:{hash}"))), Grant::Wrong), "a hash is no key");
     }
 
     #[test]
     fn keys_are_never_shown_and_wrong_ones_found() {
-        let all = keys(&[("1", "short"), ("2", "sha256:12"), ("3", "long-enough-to-be-one"), ("4", &format!("sha256:{}", "é".repeat(32)))]);
+        let all = keys(&[
+            ("1", "short"),
+            ("2", "sha256:12"),
+            ("3", "long-enough-to-be-one"),
+            ("4", &format!("sha256:{}", "é".repeat(32))),
+        ]);
         assert!(!format!("{all:?}").contains("long-enough"));
         let paths: Vec<_> = check(&all).into_iter().map(|finding| finding.path).collect();
         assert_eq!(paths, ["api_keys.1", "api_keys.2", "api_keys.4"]);

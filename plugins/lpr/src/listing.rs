@@ -43,7 +43,8 @@ impl Wanted {
             return Err("limit must be a whole number from 1 on");
         }
         let before = text("before");
-        let is_id = |id: &String| id.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && id.bytes().all(is_of_id);
+        let is_id =
+            |id: &String| id.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && id.bytes().all(is_of_id);
         if !before.as_ref().is_none_or(is_id) {
             return Err("before must be the detection_id of a record");
         }
@@ -56,10 +57,15 @@ impl Wanted {
         for (name, id) in [("camera_id", &self.camera), ("checkpoint_id", &self.checkpoint)] {
             let Some(id) = id else { continue };
             let forms = forms(id);
-            all = all.into_iter().flat_map(|fields| {
-                let with = |form: &Value| [fields.clone(), vec![json!({"path": [name], "value": form})]].concat();
-                forms.iter().map(with).collect::<Vec<_>>()
-            }).collect();
+            all = all
+                .into_iter()
+                .flat_map(|fields| {
+                    let with = |form: &Value| {
+                        [fields.clone(), vec![json!({"path": [name], "value": form})]].concat()
+                    };
+                    forms.iter().map(with).collect::<Vec<_>>()
+                })
+                .collect();
         }
         all.into_iter().map(Value::Array).collect()
     }
@@ -107,7 +113,8 @@ impl Listing {
         let mut total = 0;
         let mut all = Vec::new();
         for fields in wanted.fields() {
-            let count = self.ask("records.count", json!({"collection": "detections", "fields": fields})).await?;
+            let count =
+                self.ask("records.count", json!({"collection": "detections", "fields": fields})).await?;
             let count = count["count"].as_u64().unwrap_or(0);
             total += count;
             if count > 0 {
@@ -135,16 +142,23 @@ impl Listing {
         let reply = self.desk.calls().ask(service, &request).await;
         let reply = reply.map_err(|why| format!("The records cannot be read now: {why}"))?;
         if let Some(refused) = reply.get("refused").and_then(Value::as_str) {
-            return Err(format!("The records cannot be read now: {refused}: {}", reply["message"].as_str().unwrap_or("")));
+            return Err(format!(
+                "The records cannot be read now: {refused}: {}",
+                reply["message"].as_str().unwrap_or("")
+            ));
         }
         Ok(reply)
     }
 
-    async fn read(&self, wanted: &Wanted, fields: &Value, all: &mut Vec<(String, Value)>) -> Result<(), String> {
+    async fn read(
+        &self,
+        wanted: &Wanted,
+        fields: &Value,
+        all: &mut Vec<(String, Value)>,
+    ) -> Result<(), String> {
         let (mut before, mut bytes, mut left) = (wanted.before.clone(), 0, wanted.limit);
         while left > 0 && bytes < ANSWER_BYTES {
-            let mut request =
-                json!({"collection": "detections", "fields": fields, "order": "newest", "limit": left, "blobs": true});
+            let mut request = json!({"collection": "detections", "fields": fields, "order": "newest", "limit": left, "blobs": true});
             if let Some(before) = &before {
                 request["before"] = before.as_str().into();
             }
@@ -190,7 +204,11 @@ fn as_sent(mut record: Value) -> Option<(String, Value, usize)> {
     }
     picture::put_back(&mut data, &blobs);
     let mut out = Map::new();
-    for (key, value) in [("record_id", Value::from(id.clone())), ("detection_id", id.clone().into()), ("received_at", received.into())] {
+    for (key, value) in [
+        ("record_id", Value::from(id.clone())),
+        ("detection_id", id.clone().into()),
+        ("received_at", received.into()),
+    ] {
         if !data.contains_key(key) {
             out.insert(key.to_owned(), value);
         }
@@ -217,7 +235,15 @@ mod tests {
         }
         assert_eq!(wanted("limit=5000").unwrap().limit, 1000);
         assert_eq!(wanted("limit=99999999999999999999999999").unwrap().limit, 1000);
-        for query in ["limit=0", "limit=-1", "limit=1.5", "limit=a", "limit=+1", "before=x", "before=0190aaaa-0000-7000-8000-00000000000g"] {
+        for query in [
+            "limit=0",
+            "limit=-1",
+            "limit=1.5",
+            "limit=a",
+            "limit=+1",
+            "before=x",
+            "before=0190aaaa-0000-7000-8000-00000000000g",
+        ] {
             assert!(wanted(query).is_err(), "{query}");
         }
     }
@@ -228,8 +254,13 @@ mod tests {
         assert_eq!(fields(""), [json!([])]);
         assert_eq!(fields("camera_id=01"), [json!([{"path": ["camera_id"], "value": "01"}])]);
         let both = fields("camera_id=1&checkpoint_id=a");
-        assert_eq!(both, [json!([{"path": ["camera_id"], "value": "1"}, {"path": ["checkpoint_id"], "value": "a"}]),
-            json!([{"path": ["camera_id"], "value": 1}, {"path": ["checkpoint_id"], "value": "a"}])]);
+        assert_eq!(
+            both,
+            [
+                json!([{"path": ["camera_id"], "value": "1"}, {"path": ["checkpoint_id"], "value": "a"}]),
+                json!([{"path": ["camera_id"], "value": 1}, {"path": ["checkpoint_id"], "value": "a"}])
+            ]
+        );
         assert_eq!(fields("camera_id=1&checkpoint_id=-2.5").len(), 4);
     }
 
@@ -239,7 +270,8 @@ mod tests {
             "blobs": [{"name": "a", "bytes": 3, "data": "QUJD"}]});
         let (id, record, _) = as_sent(record).unwrap();
         assert_eq!(id, "i");
-        let text = r#"{"record_id":"i","detection_id":"i","z":1,"annotated_image":"QUJD","received_at":"mine"}"#;
+        let text =
+            r#"{"record_id":"i","detection_id":"i","z":1,"annotated_image":"QUJD","received_at":"mine"}"#;
         assert_eq!(record.to_string(), text);
         assert!(as_sent(json!({})).is_none());
     }

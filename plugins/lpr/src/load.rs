@@ -69,7 +69,8 @@ impl Loading {
     async fn cameras(&self) {
         let mut after = Value::Null;
         loop {
-            let mut request = json!({"collection": Kind::Camera.collection(), "order": "oldest", "limit": PAGE});
+            let mut request =
+                json!({"collection": Kind::Camera.collection(), "order": "oldest", "limit": PAGE});
             if !after.is_null() {
                 request["after"] = after.take();
             }
@@ -96,7 +97,8 @@ impl Loading {
             {"path": ["camera_id"], "value": row["camera_id"]},
             {"path": ["checkpoint_id"], "value": row["checkpoint_id"]},
         ]);
-        let request = |kind: Kind| json!({"collection": kind.collection(), "to_ms": self.until(), "fields": fields});
+        let request =
+            |kind: Kind| json!({"collection": kind.collection(), "to_ms": self.until(), "fields": fields});
         let count = self.ask("records.count", request(Kind::Detection)).await["count"].as_u64().unwrap_or(0);
         let newest = async |kind| {
             let mut request = request(kind);

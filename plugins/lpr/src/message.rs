@@ -111,7 +111,8 @@ pub struct Entry {
 }
 
 /// Fields that some cameras send as JSON in a text.
-const TEXTS: [&str; 5] = ["ocr_results", "vehicle_detections", "plate_detections", "details", "cropped_plates"];
+const TEXTS: [&str; 5] =
+    ["ocr_results", "vehicle_detections", "plate_detections", "details", "cropped_plates"];
 
 /// Reads one object.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Refusal> {
@@ -252,9 +253,15 @@ mod tests {
         body["camera_id"] = Value::Null;
         body["aicamera_id"] = json!(7);
         let entry = entry(Kind::Detection, &body).unwrap();
-        assert_eq!((&entry.camera, &entry.body["camera_id"], &entry.body["aicamera_id"]), (&json!(7), &json!(7), &json!(7)));
+        assert_eq!(
+            (&entry.camera, &entry.body["camera_id"], &entry.body["aicamera_id"]),
+            (&json!(7), &json!(7), &json!(7))
+        );
         body["camera_id"] = json!("a");
-        assert_eq!(super::Entry::new(Kind::Detection, object(body.to_string().as_bytes()).unwrap()).unwrap().camera, "a");
+        assert_eq!(
+            super::Entry::new(Kind::Detection, object(body.to_string().as_bytes()).unwrap()).unwrap().camera,
+            "a"
+        );
     }
 
     #[test]
@@ -270,17 +277,32 @@ mod tests {
         assert_eq!(entry.body["plate_detections"], "[not json");
         assert_eq!(entry.body["details"], json!({"cpu_usage": 45.2}));
         body["ocr_results"] = json!("1234");
-        assert_eq!(super::tests::entry(Kind::Detection, &body).unwrap().body["ocr_results"], "1234", "a plate");
+        assert_eq!(
+            super::tests::entry(Kind::Detection, &body).unwrap().body["ocr_results"],
+            "1234",
+            "a plate"
+        );
     }
 
     #[test]
     fn times_of_any_form_are_kept_and_what_is_none_is_not() {
-        for time in [json!("2024-12-19 10:00:00"), json!("2024-12-19T10:00:00"), json!("yesterday"), json!(""), json!(17.5)] {
+        for time in [
+            json!("2024-12-19 10:00:00"),
+            json!("2024-12-19T10:00:00"),
+            json!("yesterday"),
+            json!(""),
+            json!(17.5),
+        ] {
             let mut body = detection();
             body["timestamp"] = time.clone();
             assert_eq!(entry(Kind::Detection, &body).unwrap().body["timestamp"], time);
         }
-        for (field, value) in [("timestamp", json!([])), ("camera_id", json!({})), ("type", json!(1)), ("aicamera_id", json!(true))] {
+        for (field, value) in [
+            ("timestamp", json!([])),
+            ("camera_id", json!({})),
+            ("type", json!(1)),
+            ("aicamera_id", json!(true)),
+        ] {
             let mut body = detection();
             body[field] = value;
             assert_eq!(entry(Kind::Detection, &body).unwrap_err(), Refusal::Wrong(field));

@@ -106,10 +106,18 @@ fn operation(id: &str, summary: &str, reply: &str, stores: bool, keys: bool) -> 
 #[must_use]
 pub fn document(keys: bool) -> Value {
     let read = |id: &str, summary: &str, reply: &str, open: bool| json!({"get": operation(id, summary, reply, false, keys && !open)});
-    let store = |id: &str, summary: &str, reply: &str| json!({"post": operation(id, summary, reply, true, keys)});
-    let mut statistics = read("statistics", "Counts of detections, health checks and cameras", "Statistics", false);
-    statistics["post"] =
-        operation("post_statistics", "Store a detection or a health check, by its type", "Stored", true, keys).into();
+    let store =
+        |id: &str, summary: &str, reply: &str| json!({"post": operation(id, summary, reply, true, keys)});
+    let mut statistics =
+        read("statistics", "Counts of detections, health checks and cameras", "Statistics", false);
+    statistics["post"] = operation(
+        "post_statistics",
+        "Store a detection or a health check, by its type",
+        "Stored",
+        true,
+        keys,
+    )
+    .into();
     let mut records = read("records", "The newest detections, as they were sent", "Records", false);
     records["get"]["parameters"] = parameters();
     let mut components = json!({"schemas": schemas()});

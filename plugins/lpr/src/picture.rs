@@ -195,7 +195,8 @@ fn decode(text: &str, least: usize) -> Option<(Form, String, Bytes)> {
         Some(at) if text.starts_with("data:") && at < 128 => text.split_at(at + ";base64,".len()),
         _ => ("", text),
     };
-    let long = || (text.len() > TEXT_CHARS).then(|| (Form::Text, String::new(), Bytes::from(text.to_owned())));
+    let long =
+        || (text.len() > TEXT_CHARS).then(|| (Form::Text, String::new(), Bytes::from(text.to_owned())));
     let Some((form, bytes)) = decode_base64(base64) else { return long() };
     Some((form, prefix.to_owned(), bytes.into()))
 }

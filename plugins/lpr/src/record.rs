@@ -33,7 +33,8 @@ impl Record {
         }
         let key = dedup_key(kind, &body, &blobs);
         let names: Vec<&str> = blobs.iter().map(|blob| blob.name.as_str()).collect();
-        let mut request = json!({"collection": kind.collection(), "time_ms": time_ms, "dedup_key": key, "blobs": names});
+        let mut request =
+            json!({"collection": kind.collection(), "time_ms": time_ms, "dedup_key": key, "blobs": names});
         if let Some(hook) = kind.hook() {
             request["hook"] = hook.into();
         }
@@ -198,10 +199,15 @@ mod tests {
     #[test]
     fn a_record_has_its_pictures_beside_it_and_names_its_rules() {
         let image = "QUJD".repeat(30);
-        let text = format!(r#"{{"type":"detection_result","camera_id":1,"checkpoint_id":"a","timestamp":"t","annotated_image":"{image}"}}"#);
+        let text = format!(
+            r#"{{"type":"detection_result","camera_id":1,"checkpoint_id":"a","timestamp":"t","annotated_image":"{image}"}}"#
+        );
         let record = record(Kind::Detection, &text).unwrap();
         let request = &record.request;
-        assert_eq!((&request["collection"], &request["hook"], &request["time_ms"]), (&json!("detections"), &json!("on_detection"), &json!(5)));
+        assert_eq!(
+            (&request["collection"], &request["hook"], &request["time_ms"]),
+            (&json!("detections"), &json!("on_detection"), &json!(5))
+        );
         assert_eq!(request["blobs"], json!(["annotated_image"]));
         assert_eq!(request["data"]["annotated_image"], json!({"$blob": "annotated_image"}));
         assert_eq!((record.blobs[0].bytes.as_ref(), record.bytes()), ("ABC".repeat(30).as_bytes(), 90));
@@ -212,12 +218,23 @@ mod tests {
         let first = r#"{"type":"d","camera_id":1,"checkpoint_id":"a","timestamp":"t","ocr_results":["A"],"x":{"a":1,"b":2}}"#;
         let same = r#"{"x":{"b":2,"a":1},"timestamp":"t","camera_id":1,"checkpoint_id":"a","type":"d","ocr_results":"[\"A\"]"}"#;
         assert_eq!(key(Kind::Detection, first), key(Kind::Detection, same));
-        for (from, to) in [("\"t\"", "\"u\""), ("\"a\",", "\"b\","), ("1,\"ch", "\"1\",\"ch"), ("\"d\"", "\"e\""), ("[\"A\"]", "[\"B\"]")] {
+        for (from, to) in [
+            ("\"t\"", "\"u\""),
+            ("\"a\",", "\"b\","),
+            ("1,\"ch", "\"1\",\"ch"),
+            ("\"d\"", "\"e\""),
+            ("[\"A\"]", "[\"B\"]"),
+        ] {
             let other = first.replacen(from, to, 1);
             assert_ne!(first, other);
             assert_ne!(key(Kind::Detection, first), key(Kind::Detection, &other), "{other}");
         }
-        let image = |fill: &str| format!(r#"{{"type":"d","camera_id":1,"checkpoint_id":"a","timestamp":"t","annotated_image":"{}"}}"#, fill.repeat(30));
+        let image = |fill: &str| {
+            format!(
+                r#"{{"type":"d","camera_id":1,"checkpoint_id":"a","timestamp":"t","annotated_image":"{}"}}"#,
+                fill.repeat(30)
+            )
+        };
         assert_ne!(key(Kind::Detection, &image("AAAA")), key(Kind::Detection, &image("AAAB")));
     }
 
@@ -230,7 +247,10 @@ mod tests {
 
     #[test]
     fn what_no_record_can_hold_is_refused_before_it_is_tried() {
-        let text = format!(r#"{{"camera_id":1,"checkpoint_id":2,"x":[{}]}}"#, vec![r#""0123456789012345678901234567890123456789""#; 30_000].join(","));
+        let text = format!(
+            r#"{{"camera_id":1,"checkpoint_id":2,"x":[{}]}}"#,
+            vec![r#""0123456789012345678901234567890123456789""#; 30_000].join(",")
+        );
         assert_eq!(record(Kind::Camera, &text).unwrap_err(), Refusal::TooLarge);
     }
 
@@ -240,12 +260,23 @@ mod tests {
         assert_eq!(kept(Ok(json!({"id": id(), "duplicate": false}))), Ok(Kept { id: id(), known: false }));
         assert_eq!(kept(Ok(json!({"id": id(), "duplicate": true}))), Ok(Kept { id: id(), known: true }));
         assert_eq!(kept(Ok(json!({"id": id(), "dropped": true}))), Ok(Kept { id: id(), known: true }));
-        assert!(matches!(kept(Ok(json!({"refused": "full", "message": "m", "id": id()}))), Err(Failure::Full(_))));
+        assert!(matches!(
+            kept(Ok(json!({"refused": "full", "message": "m", "id": id()}))),
+            Err(Failure::Full(_))
+        ));
         assert!(matches!(kept(Ok(json!({"refused": "bad"}))), Err(Failure::Bad(_))));
-        for reply in [Ok(json!({"refused": "busy"})), Ok(json!({"refused": "?"})), Ok(json!({})), Ok(json!({"id": 1})),
-            Ok(Value::Null), Err("no such service".to_owned())] {
+        for reply in [
+            Ok(json!({"refused": "busy"})),
+            Ok(json!({"refused": "?"})),
+            Ok(json!({})),
+            Ok(json!({"id": 1})),
+            Ok(Value::Null),
+            Err("no such service".to_owned()),
+        ] {
             let failure = kept(reply).unwrap_err();
-            assert!(matches!(failure, Failure::Busy(_)) && failure.to_string().starts_with("busy: try again"));
+            assert!(
+                matches!(failure, Failure::Busy(_)) && failure.to_string().starts_with("busy: try again")
+            );
         }
     }
 }

@@ -55,7 +55,16 @@ impl Registry {
     #[must_use]
     pub fn new(days: Days, max: usize, active: SignedDuration, now: Timestamp) -> Self {
         let (day, count) = (days.day(now), Count::default());
-        Self { days, max, active, cameras: BTreeMap::new(), detections: count, health: count, day, updated: now }
+        Self {
+            days,
+            max,
+            active,
+            cameras: BTreeMap::new(),
+            detections: count,
+            health: count,
+            day,
+            updated: now,
+        }
     }
 
     fn count(&mut self, kind: Kind) -> Option<&mut Count> {
@@ -98,7 +107,13 @@ impl Registry {
     }
 
     /// The same of one camera; when it was last heard of and what it said about its health.
-    pub fn add_camera(&mut self, name: &Name, detections: u64, seen: Option<Timestamp>, health: Option<&str>) {
+    pub fn add_camera(
+        &mut self,
+        name: &Name,
+        detections: u64,
+        seen: Option<Timestamp>,
+        health: Option<&str>,
+    ) {
         let Some(known) = self.cameras.get_mut(name) else { return };
         known.detections += detections;
         known.last_seen = known.last_seen.max(seen.unwrap_or(known.last_seen));
@@ -248,7 +263,10 @@ mod tests {
         registry.kept(&receipt(Kind::Detection, json!(1), "t"), true, now());
         let later = now() + 15.hours();
         let statistics = registry.statistics(0, later);
-        assert_eq!((&statistics["total_detections"], &statistics["today_detections"]), (&json!(1), &json!(0)));
+        assert_eq!(
+            (&statistics["total_detections"], &statistics["today_detections"]),
+            (&json!(1), &json!(0))
+        );
         assert_eq!(statistics["active_cameras"], 0);
         assert_eq!(registry.cameras(later)[0]["status"], "offline");
         registry.add_earlier(Kind::Detection, 10, 4, now(), later);
@@ -278,7 +296,10 @@ mod tests {
         registry.add_camera(&name(&json!("2"), &json!("c")), 1, Some(earlier), Some("warning"));
         let cameras = registry.cameras(now());
         assert_eq!(cameras[0]["registered_at"], "2026-11-19T10:00:00.000Z");
-        assert_eq!((&cameras[0]["last_seen"], &cameras[0]["health_status"]), (&json!("2026-11-21T10:00:00.000Z"), &json!("healthy")));
+        assert_eq!(
+            (&cameras[0]["last_seen"], &cameras[0]["health_status"]),
+            (&json!("2026-11-21T10:00:00.000Z"), &json!("healthy"))
+        );
         let second = json!({"camera_id": "2", "checkpoint_id": "c", "registered_at": "2026-11-19T10:00:00.000Z",
             "last_seen": "2026-11-20T10:00:00.000Z", "status": "offline", "detection_count": 1, "health_status": "warning"});
         assert_eq!(cameras[1].to_string(), second.to_string());

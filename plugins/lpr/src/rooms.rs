@@ -1,12 +1,12 @@
 //! Socket.IO clients: their events, answered in the order in which they came.
 
 use crate::Config;
+use crate::answer::pong;
 use crate::clock::stamp;
 use crate::desk::{Desk, Done};
 use crate::key::{Grant, Keys};
 use crate::record::Failure;
 use crate::session::{self, Step};
-use crate::answer::pong;
 use gantry_plugin::{Host, debug};
 use gantry_serve::socketio::{Event, Handler, RawValue, Reason, Socket};
 use jiff::Timestamp;

@@ -44,7 +44,8 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
     let desk = Desk::new(host, calls, registry, config.pending_bytes, listening);
     let counters = listener.counters().clone();
     let rooms = Rooms::new(host, &config, desk.clone());
-    let sockets = socketio::Server::new(rooms, Settings::default(), &config.limits, &config.origins, &counters);
+    let sockets =
+        socketio::Server::new(rooms, Settings::default(), &config.limits, &config.origins, &counters);
     let clients = Clients { sockets: sockets.clone(), plain: Arc::default() };
     tokio::spawn(load(host, desk.clone(), began));
     tokio::spawn(measure(Meters::new(&host, counters.clone()), clients.clone()));
@@ -139,7 +140,8 @@ impl Endpoint {
     fn websocket(&self, mut request: Request, connection: Connection) -> Response {
         let limits = &self.config.limits;
         let query = socketio::Query::parse(request.uri().query());
-        let shown = crate::api::shown(&request).or_else(|| query.get("api_key").or_else(|| query.get("token")));
+        let shown =
+            crate::api::shown(&request).or_else(|| query.get("api_key").or_else(|| query.get("token")));
         let grant = self.keys.grant(shown);
         let (response, upgrade) = match websocket::upgrade(&mut request, &connection, limits) {
             Ok(upgraded) => upgraded,

@@ -92,7 +92,8 @@ mod tests {
         }
     }
 
-    const ALL: &[u8] = br#"{"type":"x","camera_id":1,"checkpoint_id":2,"timestamp":"t","component":"c","status":"s"}"#;
+    const ALL: &[u8] =
+        br#"{"type":"x","camera_id":1,"checkpoint_id":2,"timestamp":"t","component":"c","status":"s"}"#;
 
     #[test]
     fn each_event_is_what_the_protocol_says() {
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_plain_message_says_in_its_type_what_it_is() {
-        let of = |kind: &str| String::from_utf8_lossy(ALL).replace("\"x\"", &format!("\"{kind}\"")).into_bytes();
+        let of =
+            |kind: &str| String::from_utf8_lossy(ALL).replace("\"x\"", &format!("\"{kind}\"")).into_bytes();
         assert_eq!(kept(plain(&of("detection_result"))), Some(Kind::Detection));
         assert_eq!(kept(plain(&of("health_check"))), Some(Kind::Health));
         assert_eq!(kept(plain(&of("camera_register"))), Some(Kind::Camera));

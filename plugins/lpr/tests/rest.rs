@@ -21,9 +21,13 @@ fn everything_is_at_its_path_and_answers_as_the_protocol_says() {
             assert!(about["endpoints"].is_object() && about["socketio"]["events"].is_array());
         }
         let (status, test) = rig.get("/api/test");
-        assert_eq!((status, &test["success"], &test["message"]), (200, &json!(true), &json!("Server is running")));
+        assert_eq!(
+            (status, &test["success"], &test["message"]),
+            (200, &json!(true), &json!("Server is running"))
+        );
         assert!(test["timestamp"].is_string());
-        let (status, answer) = rig.post("/api/cameras/register", &json!({"camera_id": 1, "checkpoint_id": "c"}));
+        let (status, answer) =
+            rig.post("/api/cameras/register", &json!({"camera_id": 1, "checkpoint_id": "c"}));
         assert_eq!((status, &answer["camera_id"], &answer["checkpoint_id"]), (200, &json!(1), &json!("c")));
         assert_eq!(answer["message"], "Camera registered successfully");
         let (status, answer) = rig.post("/api/detection", &detection());
@@ -54,7 +58,10 @@ fn cameras_in_the_field_post_everything_to_statistics() {
             (json!({"type": "?"}), "Unknown type: `?`; send detection_result or health_check"),
             (json!({"type": 1}), "Invalid field: type must be text"),
         ] {
-            assert_eq!(rig.post("/api/statistics", &sent), (400, json!({"success": false, "message": message})));
+            assert_eq!(
+                rig.post("/api/statistics", &sent),
+                (400, json!({"success": false, "message": message}))
+            );
         }
     });
 }
@@ -92,7 +99,16 @@ fn every_error_has_its_status_and_its_form() {
             assert_eq!(head.contains("\r\nallow: "), expected == 405);
         }
         assert!(rig.store().appends.is_empty());
-        assert_eq!(rig.http("POST", "/api/health", "Content-Type: Application/JSON; charset=utf-8\r\n", health().to_string().as_bytes()).0, 200);
+        assert_eq!(
+            rig.http(
+                "POST",
+                "/api/health",
+                "Content-Type: Application/JSON; charset=utf-8\r\n",
+                health().to_string().as_bytes()
+            )
+            .0,
+            200
+        );
     });
 }
 
@@ -100,7 +116,9 @@ fn every_error_has_its_status_and_its_form() {
 fn a_body_that_is_asked_for_first_is_refused_before_it_comes() {
     run(json!({}), |rig| {
         let mut stream = rig.connect();
-        let head = format!("POST /api/detection HTTP/1.1\r\nHost: x\r\n{JSON}Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n");
+        let head = format!(
+            "POST /api/detection HTTP/1.1\r\nHost: x\r\n{JSON}Expect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();
@@ -113,7 +131,11 @@ fn what_the_store_refuses_is_507_503_or_400_and_what_it_takes_200() {
     run(json!({}), |rig| {
         for (refusal, expected) in [("full", 507), ("busy", 503), ("bad", 400), ("?", 503)] {
             rig.store().refuses = Some(json!({"refused": refusal, "message": "because"}));
-            for (path, body) in [("/api/detection", detection()), ("/api/health", health()), ("/api/cameras/register", detection())] {
+            for (path, body) in [
+                ("/api/detection", detection()),
+                ("/api/health", health()),
+                ("/api/cameras/register", detection()),
+            ] {
                 let (status, answer) = rig.post(path, &body);
                 assert_eq!((status, &answer["success"]), (expected, &json!(false)), "{path}");
             }
@@ -132,14 +154,25 @@ fn what_the_store_refuses_is_507_503_or_400_and_what_it_takes_200() {
 }
 
 #[test]
-fn more_than_may_be_on_its_way_is_told_to_come_again() {
+fn nobody_is_answered_before_the_store_and_more_than_may_be_on_its_way_is_told_to_come_again() {
     run(json!({"pending_bytes": 1_048_576}), |rig| {
-        let mut sent = detection();
-        sent["original_image"] = base64(&vec![1; 1_000_000]).into();
-        let (status, answer) = rig.post("/api/detection", &sent);
-        assert_eq!(status, 503);
-        assert!(answer["message"].as_str().unwrap().starts_with("busy: try again"));
-        assert_eq!(rig.post("/api/detection", &detection()).0, 200);
+        let mut large = detection();
+        large["original_image"] = base64(&vec![1; 1_000_000]).into();
+        rig.store().paused = true;
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| rig.post("/api/detection", &large));
+            until("it is on its way", || rig.store().appends.len() == 1);
+            let (status, answer) = rig.post("/api/detection", &detection());
+            assert_eq!(status, 503);
+            assert!(answer["message"].as_str().unwrap().starts_with("busy: try again"));
+            let mut camera = rig.plain("/");
+            let answer = camera.ask(&detection().to_string());
+            assert!(answer["message"].as_str().unwrap().starts_with("busy: try again"));
+            assert!(!first.is_finished(), "the store has not answered");
+            rig.store().paused = false;
+            assert_eq!(first.join().unwrap().0, 200);
+        });
+        assert_eq!(rig.post("/api/detection", &detection()).0, 200, "there is room again");
     });
 }
 
@@ -166,7 +199,10 @@ fn records_come_back_byte_for_byte_newest_first() {
         };
         let (records, total) = list("");
         assert_eq!((records.len(), total), (3, json!(3)));
-        assert_eq!([&records[2]["detection_id"], &records[1]["detection_id"], &records[0]["detection_id"]], [&ids[0], &ids[1], &ids[2]]);
+        assert_eq!(
+            [&records[2]["detection_id"], &records[1]["detection_id"], &records[0]["detection_id"]],
+            [&ids[0], &ids[1], &ids[2]]
+        );
         let mut back = records[2].as_object().unwrap().clone();
         for ours in ["record_id", "detection_id", "received_at"] {
             assert!(back.shift_remove(ours).is_some());
@@ -225,7 +261,10 @@ fn statistics_and_cameras_know_what_was_before_and_what_came_since() {
         let (_, all) = rig.get("/api/cameras");
         assert_eq!((&all["success"], &all["total_cameras"]), (&json!(true), &json!(2)));
         let first = &all["cameras"][0];
-        assert_eq!((&first["detection_count"], &first["status"], &first["health_status"]), (&json!(4), &json!("online"), &json!("healthy")));
+        assert_eq!(
+            (&first["detection_count"], &first["status"], &first["health_status"]),
+            (&json!(4), &json!("online"), &json!("healthy"))
+        );
         assert_eq!(all["cameras"][1]["status"], "offline");
         // Its record is not made again.
         assert_eq!(rig.store().of("cameras").len(), 2);
@@ -241,11 +280,19 @@ fn one_odd_time_does_not_disturb_and_a_camera_that_never_registered_is_remembere
             assert_eq!(rig.post("/api/detection", &sent).0, 200);
         }
         let data = &rig.get("/api/statistics").1["data"];
-        assert_eq!((&data["total_detections"], &data["today_detections"], &data["active_cameras"]), (&json!(4), &json!(4), &json!(1)));
+        assert_eq!(
+            (&data["total_detections"], &data["today_detections"], &data["active_cameras"]),
+            (&json!(4), &json!(4), &json!(1))
+        );
         assert_eq!((&data["connected_clients"], &data["server_status"]), (&json!(0), &json!("running")));
         until("a record is made of it", || rig.store().of("cameras").len() == 1);
-        let kept: Vec<_> = rig.store().of("detections").into_iter().map(|record| record.data["timestamp"].clone()).collect();
-        assert_eq!(kept, [json!("yesterday"), json!(""), json!("2024-12-19T10:00:00"), json!(1e300)], "as they were given");
+        let kept: Vec<_> =
+            rig.store().of("detections").into_iter().map(|record| record.data["timestamp"].clone()).collect();
+        assert_eq!(
+            kept,
+            [json!("yesterday"), json!(""), json!("2024-12-19T10:00:00"), json!(1e300)],
+            "as they were given"
+        );
     });
 }
 
@@ -255,10 +302,16 @@ fn older_cameras_use_a_plain_websocket() {
         for path in ["/", "/websocket"] {
             let mut camera = rig.plain(path);
             let answer = camera.ask(&detection().to_string());
-            assert_eq!((&answer["status"], &answer["type"]), (&json!("success"), &json!("detection_response")));
+            assert_eq!(
+                (&answer["status"], &answer["type"]),
+                (&json!("success"), &json!("detection_response"))
+            );
             assert!(answer["message"].is_string() && answer["data"]["detection_id"].is_string());
             let answer = camera.ask(&health().to_string());
-            assert_eq!((&answer["type"], &answer["data"]["camera_id"]), (&json!("health_response"), &json!("1")));
+            assert_eq!(
+                (&answer["type"], &answer["data"]["camera_id"]),
+                (&json!("health_response"), &json!("1"))
+            );
             for (text, message) in [
                 ("{}", "Missing required field: type"),
                 (r#"{"type":"detection_result"}"#, "Missing required field: camera_id"),
@@ -285,7 +338,9 @@ fn messages_above_the_rate_are_told_so_and_the_connection_stays() {
         let mut camera = rig.plain("/");
         camera.ask(r#"{"type":"ping"}"#);
         let answers: Vec<Value> = (0..5).map(|_| camera.ask(r#"{"type":"ping"}"#)).collect();
-        assert!(answers.iter().any(|answer| answer["message"] == "busy: try again (too many messages a second)"));
+        assert!(
+            answers.iter().any(|answer| answer["message"] == "busy: try again (too many messages a second)")
+        );
     });
 }
 
@@ -327,7 +382,10 @@ fn keys_are_in_no_log_and_an_open_port_is_warned_about() {
     assert!(host.logs().iter().all(|(_, line)| !line.contains("the-key")));
     let host = run(json!({"bind": "0.0.0.0:0"}), |_| {});
     let (level, text) = host.health().unwrap();
-    assert!(level == HEALTH_OK && text.contains("whoever reaches it may send as any camera: set `api_keys`"), "{text}");
+    assert!(
+        level == HEALTH_OK && text.contains("whoever reaches it may send as any camera: set `api_keys`"),
+        "{text}"
+    );
     assert!(host.logs().iter().any(|(level, line)| *level == LOG_WARN && line.contains("api_keys")));
     let host = run(json!({}), |_| {});
     assert!(!host.health().unwrap().1.contains("api_keys"), "nobody else reaches it");
@@ -340,7 +398,8 @@ fn pages_of_other_origins_may_connect_unless_a_list_says_which() {
         assert!(status == 200 && head.contains("access-control-allow-origin: https://dash.example"));
         let (status, _, text) = rig.http("GET", "/api/test", "Origin: https://evil.example\r\n", b"");
         assert!(status == 403 && text.contains("\"success\":false"));
-        let asked = "Origin: https://dash.example\r\nAccess-Control-Request-Headers: content-type, x-api-key\r\n";
+        let asked =
+            "Origin: https://dash.example\r\nAccess-Control-Request-Headers: content-type, x-api-key\r\n";
         let (status, head, _) = rig.http("OPTIONS", "/api/detection", asked, b"");
         assert!(status == 204 && head.contains("access-control-allow-headers: content-type, x-api-key"));
     });
@@ -362,7 +421,8 @@ fn a_slow_client_is_let_go_and_the_others_do_not_notice() {
     run(json!({"limits": {"handshake_seconds": 1}}), |rig| {
         let mut slow: Vec<_> = (0..20).map(|_| rig.connect()).collect();
         for stream in &mut slow {
-            let head = format!("POST /api/detection HTTP/1.1\r\nHost: x\r\n{JSON}Content-Length: 5000000\r\n\r\n{{");
+            let head =
+                format!("POST /api/detection HTTP/1.1\r\nHost: x\r\n{JSON}Content-Length: 5000000\r\n\r\n{{");
             stream.write_all(head.as_bytes()).unwrap();
         }
         assert_eq!(rig.post("/api/detection", &detection()).0, 200);

@@ -37,7 +37,10 @@ fn registrations_and_health_are_answered_and_told_each_to_its_room() {
         let (mut dashboard, mut watcher, mut camera) = (rig.camera(), rig.camera(), rig.camera());
         dashboard.say("42[\"join_dashboard\"]");
         assert_eq!(dashboard.event().0, "status");
-        assert_eq!(watcher.ask("join_health_room", &json!(null)).1["message"], "Joined health monitoring room");
+        assert_eq!(
+            watcher.ask("join_health_room", &json!(null)).1["message"],
+            "Joined health monitoring room"
+        );
         let registration = json!({"camera_id": 7, "checkpoint_id": "c", "timestamp": "2024-12-19T10:00:00Z"});
         let (name, answer) = camera.ask("camera_register", &registration);
         assert_eq!(name, "camera_register");
@@ -46,7 +49,10 @@ fn registrations_and_health_are_answered_and_told_each_to_its_room() {
         let told = json!({"camera_id": 7, "checkpoint_id": "c", "status": "online", "timestamp": "2024-12-19T10:00:00Z"});
         assert_eq!(dashboard.event(), ("camera_status".to_owned(), told.clone()));
         let (name, answer) = camera.ask("health_status", &health());
-        assert_eq!((name.as_str(), &answer["message"]), ("health_response", &json!("Health status received successfully")));
+        assert_eq!(
+            (name.as_str(), &answer["message"]),
+            ("health_response", &json!("Health status received successfully"))
+        );
         assert_eq!(answer["health_id"], rig.store().of("health")[0].id);
         let (name, update) = watcher.event();
         assert_eq!(name, "health_update");
@@ -66,7 +72,11 @@ fn errors_are_events_and_the_next_message_is_answered_as_ever() {
         for (name, payload, message) in [
             ("lpr_data", json!({}), "Missing required field: type"),
             ("lpr_data", json!({"type": "x", "camera_id": null}), "Missing required field: camera_id"),
-            ("health_status", json!({"type": "x", "camera_id": 1, "checkpoint_id": 1, "timestamp": "t"}), "Missing required field: component"),
+            (
+                "health_status",
+                json!({"type": "x", "camera_id": 1, "checkpoint_id": 1, "timestamp": "t"}),
+                "Missing required field: component",
+            ),
             ("camera_register", json!({"camera_id": 1}), "camera_id and checkpoint_id are required"),
             ("lpr_data", json!([1]), "The data must be a JSON object"),
             ("lpr_data", json!("{}"), "The data must be a JSON object"),
@@ -81,7 +91,10 @@ fn errors_are_events_and_the_next_message_is_answered_as_ever() {
         camera.say("4 nonsense");
         let (name, pong) = camera.ask("ping", &json!({"type": "test", "message": "Hello", "timestamp": "t"}));
         assert_eq!(name, "pong");
-        assert_eq!((&pong["success"], &pong["message"], &pong["original_message"]), (&json!(true), &json!("pong"), &json!("Hello")));
+        assert_eq!(
+            (&pong["success"], &pong["message"], &pong["original_message"]),
+            (&json!(true), &json!("pong"), &json!("Hello"))
+        );
         assert!(rig.store().records.is_empty());
     });
 }
@@ -113,7 +126,9 @@ fn nothing_that_is_not_kept_is_answered_with_success() {
             let message = error["message"].as_str().unwrap();
             assert!(name == "error" && message.contains(says) && message.contains("because"), "{message}");
         }
-        until("it is said", || rig.store().health.clone().is_some_and(|(_, text)| text.contains("messages are refused")));
+        until("it is said", || {
+            rig.store().health.clone().is_some_and(|(_, text)| text.contains("messages are refused"))
+        });
         rig.store().broken = true;
         assert_eq!(camera.ask("lpr_data", &sent).0, "error");
         (rig.store().broken, rig.store().refuses) = (false, None);
@@ -130,8 +145,11 @@ fn a_burst_of_fifty_large_messages_is_kept_and_answered_in_order() {
         let image = base64(&vec![9; 750_000]);
         let sent = std::thread::scope(|scope| {
             let texts: Vec<String> = (0..50)
-                .map(|i| json!(["lpr_data", {"type": "detection_result", "camera_id": i, "checkpoint_id": "1",
-                    "timestamp": "2024-12-19 10:00:00", "original_image": image}]).to_string())
+                .map(|i| {
+                    json!(["lpr_data", {"type": "detection_result", "camera_id": i, "checkpoint_id": "1",
+                    "timestamp": "2024-12-19 10:00:00", "original_image": image}])
+                    .to_string()
+                })
                 .collect();
             let mut writer = tungstenite::WebSocket::from_raw_socket(
                 camera.socket.get_ref().try_clone().unwrap(),
@@ -194,7 +212,10 @@ fn pictures_as_attachments_are_kept_as_such() {
         camera.say(&format!("451-{}", json!(["lpr_data", message])));
         camera.socket.send(Message::binary(vec![0xff, 0xd8, 0xff])).unwrap();
         assert_eq!(camera.event().0, "lpr_response");
-        assert_eq!(rig.store().of("detections")[0].blobs[0], ("annotated_image".to_owned(), vec![0xff, 0xd8, 0xff]));
+        assert_eq!(
+            rig.store().of("detections")[0].blobs[0],
+            ("annotated_image".to_owned(), vec![0xff, 0xd8, 0xff])
+        );
         let (_, list) = rig.get("/api/records");
         assert_eq!(list["records"][0]["annotated_image"], "/9j/", "{list}");
     });
@@ -205,13 +226,20 @@ fn with_keys_a_camera_sends_only_as_itself() {
     let keys = json!({"api_keys": {"1": "the-key-of-camera-one", "2": "the-key-of-camera-two"}});
     run(keys, |rig| {
         let mut sent = detection();
-        for (query, auth) in [("&api_key=the-key-of-camera-one", ""), ("", r#"{"api_key":"the-key-of-camera-one"}"#), ("", r#"{"token":"the-key-of-camera-one"}"#)] {
+        for (query, auth) in [
+            ("&api_key=the-key-of-camera-one", ""),
+            ("", r#"{"api_key":"the-key-of-camera-one"}"#),
+            ("", r#"{"token":"the-key-of-camera-one"}"#),
+        ] {
             let mut one = rig.camera_with(query, auth);
             sent["camera_id"] = json!(1);
             assert_eq!(one.ask("lpr_data", &sent).0, "lpr_response");
             sent["camera_id"] = json!(2);
             let (name, error) = one.ask("lpr_data", &sent);
-            assert_eq!((name.as_str(), &error["message"]), ("error", &json!("This key is that of another camera")));
+            assert_eq!(
+                (name.as_str(), &error["message"]),
+                ("error", &json!("This key is that of another camera"))
+            );
             assert_eq!(one.ask("join_dashboard", &json!({})).0, "status");
         }
         for auth in ["", r#"{"api_key":"guess"}"#, r#"{"api_key":7}"#] {

@@ -6,8 +6,8 @@
 //!   | cargo run --release -p gantry-vision --example count -- --width 320 --height 240 --fps 10 --line 0.8,0,0.8,1
 //! ```
 //!
-//! `--line x1,y1,x2,y2` and `--zone x1,y1,x2,y2,x3,y3,…` may be repeated, `--format rgb` reads RGB instead of grey, `--skip N`
-//! takes every Nth picture, `--tracks` prints every track of every picture, and `--threshold`, `--area`, `--person TOP,BOTTOM,ASPECT` set the detector.
+//! `--line x1,y1,x2,y2` and `--zone x1,y1,x2,y2,x3,y3,…` may be repeated, `--format rgb` or `i420` reads colours instead of grey,
+//! `--skip N` takes every Nth picture, `--tracks` prints every track of every picture, and `--threshold`, `--area`, `--person TOP,BOTTOM,ASPECT` set the detector.
 
 use gantry_vision::{
     Counter, Detector, Frame, Line, Motion, MotionSettings, PersonSize, Point, Rect, TrackerSettings, Zone,
@@ -15,12 +15,18 @@ use gantry_vision::{
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+enum Pixel {
+    Grey,
+    Rgb,
+    I420,
+}
+
 fn numbers(text: &str) -> Result<Vec<f32>, std::num::ParseFloatError> {
     text.split(',').map(|n| n.trim().parse()).collect()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut width, mut height, mut fps, mut skip, mut pixel) = (320usize, 240usize, 10.0f64, 1usize, 1usize);
+    let (mut width, mut height, mut fps, mut skip, mut pixel) = (320usize, 240usize, 10.0f64, 1usize, Pixel::Grey);
     let (mut lines, mut zones, mut tracks) = (Vec::new(), Vec::new(), false);
     let mut settings = MotionSettings::default();
     let mut tracking = TrackerSettings::default();
@@ -37,7 +43,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--height" => height = value.parse()?,
             "--fps" => fps = value.parse()?,
             "--skip" => skip = value.parse::<usize>()?.max(1),
-            "--format" => pixel = if value == "rgb" { 3 } else { 1 },
+            "--format" => {
+                pixel = match value.as_str() {
+                    "grey" => Pixel::Grey,
+                    "rgb" => Pixel::Rgb,
+                    "i420" => Pixel::I420,
+                    _ => return Err(format!("unknown format {value}").into()),
+                }
+            }
             "--line" => match numbers(&value)?[..] {
                 [a, b, c, d] => {
                     lines.push(Line::new(
@@ -74,7 +87,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path) => onnx(&path, &family)?,
     };
     let mut counter = Counter::new(detector, tracking, lines, zones)?;
-    let mut bytes = vec![0; width * height * pixel];
+    let (area, half) = (width * height, (width.div_ceil(2), height.div_ceil(2)));
+    let colour = half.0 * half.1;
+    let mut bytes = vec![
+        0;
+        match pixel {
+            Pixel::Grey => area,
+            Pixel::Rgb => 3 * area,
+            Pixel::I420 => area + 2 * colour,
+        }
+    ];
     let (mut input, mut number, mut steps) = (std::io::stdin().lock(), 0usize, 0u32);
     let (mut spent, mut most) = (Duration::ZERO, Duration::ZERO);
     while input.read_exact(&mut bytes).is_ok() {
@@ -84,8 +106,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         let frame = match pixel {
-            3 => Frame::rgb(&bytes, width, height, 3 * width)?,
-            _ => Frame::grey(&bytes, width, height, width)?,
+            Pixel::Rgb => Frame::rgb(&bytes, width, height, 3 * width)?,
+            Pixel::Grey => Frame::grey(&bytes, width, height, width)?,
+            Pixel::I420 => {
+                let (y, colours) = bytes.split_at(area);
+                let (u, v) = colours.split_at(colour);
+                Frame::i420([y, u, v], width, height, [width, half.0])?
+            }
         };
         let begun = Instant::now();
         let events = counter.step(&frame, t)?;

@@ -37,9 +37,14 @@ fn pictures_become_blobs_and_come_back_as_they_were_sent() {
     let (stored, blobs, back) = round(&sent);
     assert_eq!(back, sent);
     assert_eq!(stored["annotated_image"], mark("annotated_image"));
-    assert_eq!(stored["cropped_plates"], json!([{"$blob": "cropped_plates.0"}, {"$blob": "cropped_plates.1"}, "short"]));
-    assert_eq!(blobs.iter().map(|blob| blob.name.as_str()).collect::<Vec<_>>(), ["annotated_image",
-        "cropped_plates.0", "cropped_plates.1"]);
+    assert_eq!(
+        stored["cropped_plates"],
+        json!([{"$blob": "cropped_plates.0"}, {"$blob": "cropped_plates.1"}, "short"])
+    );
+    assert_eq!(
+        blobs.iter().map(|blob| blob.name.as_str()).collect::<Vec<_>>(),
+        ["annotated_image", "cropped_plates.0", "cropped_plates.1"]
+    );
     assert_eq!(blobs[0].bytes, jpeg(1000));
 }
 
@@ -112,7 +117,8 @@ fn bytes_that_came_beside_the_json_are_pictures_too() {
 
 #[test]
 fn a_picture_that_is_gone_is_null_and_a_broken_mark_no_panic() {
-    let mut message = object(json!({"a": {"$blob": "x"}, "b": {"$blob": 1}, "c": {"$blob": "rest", "at": u64::MAX,
+    let mut message =
+        object(json!({"a": {"$blob": "x"}, "b": {"$blob": 1}, "c": {"$blob": "rest", "at": u64::MAX,
         "bytes": u64::MAX}, "d": {"$blob": "rest", "at": 1, "bytes": 5}}));
     put_back(&mut message, &HashMap::from([("rest".to_owned(), "AAAA".to_owned())]));
     assert_eq!(Value::Object(message), json!({"a": null, "b": null, "c": null, "d": null}));
@@ -127,14 +133,27 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop::collection::vec(any::<u8>(), 40..1200).prop_map(|bytes| encode(&bytes)),
         prop::collection::vec(any::<u8>(), 40..1200).prop_map(|bytes| lines(&encode(&bytes))),
     ];
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
-        text.prop_map(Value::from)];
-    let key = prop_oneof![Just("$blob".to_owned()), Just("$$blob".to_owned()), Just("annotated_image".to_owned()),
-        Just("cropped_plates".to_owned()), Just("as".to_owned()), "\\PC{0,6}"];
-    leaf.prop_recursive(4, 60, 6, move |inner| prop_oneof![
-        prop::collection::vec(inner.clone(), 0..20).prop_map(Value::from),
-        prop::collection::vec((key.clone(), inner), 0..6).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
-    ])
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.prop_map(Value::from)
+    ];
+    let key = prop_oneof![
+        Just("$blob".to_owned()),
+        Just("$$blob".to_owned()),
+        Just("annotated_image".to_owned()),
+        Just("cropped_plates".to_owned()),
+        Just("as".to_owned()),
+        "\\PC{0,6}"
+    ];
+    leaf.prop_recursive(4, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..20).prop_map(Value::from),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
 }
 
 proptest! {

@@ -38,13 +38,16 @@ pub(crate) struct Store {
     pub(crate) drops: Option<Value>,
     /// Requests of `records.append`, oldest first.
     pub(crate) appends: Vec<Value>,
+    /// Answers wait.
+    pub(crate) paused: bool,
     /// A query answers at most so many records.
     pub(crate) page: Option<usize>,
     pub(crate) metrics: Vec<(&'static str, f64)>,
     pub(crate) health: Option<(u32, String)>,
 }
 
-const METRICS: [&str; 5] = ["clients", "rejected_messages", "detections", "repeated_messages", "refused_records"];
+const METRICS: [&str; 5] =
+    ["clients", "rejected_messages", "detections", "repeated_messages", "refused_records"];
 
 impl Store {
     pub(crate) fn put(&mut self, collection: &str, time_ms: i64, data: Value) {
@@ -314,7 +317,9 @@ pub(crate) fn run_with(mut config: Value, store: Store, scenario: impl FnOnce(&R
             scenario(&rig);
         });
         while !done.load(Relaxed) {
-            host.poll();
+            if !store.lock().unwrap().paused {
+                host.poll();
+            }
             assert!(!host.panicked());
             let metrics = METRICS.map(|name| (name, host.metric(name).unwrap_or_default())).to_vec();
             let health = host.health();
