@@ -138,9 +138,7 @@ impl Malformed {
                 let request = Request { device, packets, largest: 0, size: &[] };
                 Some(request.reply(Err(Refusal::Malformed)))
             }
-            Self::Data { device, index } => {
-                Some(data_reply(device, index, 0, Err(Nack::BadLength)))
-            }
+            Self::Data { device, index } => Some(data_reply(device, index, 0, Err(Nack::BadLength))),
             Self::Other => None,
         }
     }

@@ -72,8 +72,7 @@ impl Plugin for EspCam {
         let parts = server::Parts { host, config, socket, answers, first_token: FIRST_ATTEMPT };
         self.host.health(Health::Ok, &format!("listening on {address}"));
         self.worker = Some(Worker::spawn(self.host, "espcam", move |stopping| server::run(parts, stopping))?);
-        let endpoints =
-            json!({"endpoints": [{"url": format!("udp://{address}"), "protocol": "ESP32-CAM picture upload"}]});
+        let endpoints = json!({"endpoints": [{"url": format!("udp://{address}"), "protocol": "ESP32-CAM picture upload"}]});
         if let Err(error) = self.host.call("endpoints.announce", &endpoints, ANNOUNCED) {
             // Nobody's pictures depend on being shown in a list.
             gantry_plugin::debug!(self.host, "the endpoint is not announced: {error}");

@@ -140,7 +140,8 @@ mod tests {
                     "bytes": 15, "packets": 3, "duration_ms": 80, "width": 640, "height": 480, "format": "jpeg"},
             })
         );
-        let told = json!({"record": "r1", "device": 7, "bytes": 15, "width": 640, "height": 480, "time_ms": 5000});
+        let told =
+            json!({"record": "r1", "device": 7, "bytes": 15, "width": 640, "height": 480, "time_ms": 5000});
         assert_eq!((picture.topic().as_str(), picture.message("r1")), ("pictures/7", told));
     }
 
@@ -159,7 +160,9 @@ mod tests {
         assert_eq!(of(full), Outcome::Refused("the disk is full".into()));
         assert_eq!(of(json!({"refused": "busy"})), Outcome::Refused("busy".into()));
         assert_eq!(Outcome::of(Err("no such service".into())), Outcome::Refused("no such service".into()));
-        for odd in [json!({}), json!(null), json!([1]), json!({"id": 7}), json!({"refused": "bad", "id": "r1"})] {
+        for odd in
+            [json!({}), json!(null), json!([1]), json!({"id": 7}), json!({"refused": "bad", "id": "r1"})]
+        {
             assert!(matches!(of(odd.clone()), Outcome::Refused(_)), "{odd}");
         }
     }

@@ -151,7 +151,9 @@ impl Session {
                 self.figures.put_off += u64::from(answer == Some(Err(Nack::NotNow)));
                 answer.map(|answer| data_reply(data.device, data.index, data.length, answer))
             }
-            Ok(Datagram::End { device, packets }) => self.end(now, Key { device, source: from }, packets, effects),
+            Ok(Datagram::End { device, packets }) => {
+                self.end(now, Key { device, source: from }, packets, effects)
+            }
             Err(malformed) => {
                 self.figures.malformed += 1;
                 malformed.reply()
@@ -184,6 +186,7 @@ impl Session {
                 return Err(Refusal::Busy);
             }
         }
+        self.stores.begin_anew(&key, plan, now.at);
         self.serial += 1;
         self.transfers.insert(key, Transfer::new(plan, self.serial, now.at));
         *self.per_address.entry(address).or_default() += 1;
@@ -277,7 +280,7 @@ impl Session {
     /// `None`: the answer comes later, or there is none.
     fn end(&mut self, now: Moment, key: Key, packets: u8, effects: &mut Vec<Effect>) -> Option<Vec<u8>> {
         let echo = |one: &Transfer, last: &Finished| {
-            one.is_empty() && !last.has_ended && one.plan == last.plan && one.asked < last.asked + ECHO
+            one.is_empty() && !last.has_ended && last.is_echoed_by(one.plan, one.asked)
         };
         let (transfer, last) = (self.transfers.get_mut(&key), self.stores.finished(&key));
         match (transfer, last) {
@@ -351,7 +354,8 @@ impl Session {
             if !transfer.is_whole_at_last() {
                 self.abort(&key);
             } else if let Err(nack) = self.complete(now, &key, false, effects) {
-                let replies = owed.into_iter().map(|(index, length)| data_reply(key.device, index, length, Err(nack)));
+                let replies =
+                    owed.into_iter().map(|(index, length)| data_reply(key.device, index, length, Err(nack)));
                 effects.extend(replies.map(|datagram| Effect::Send { to: key.source, datagram }));
             }
         }

@@ -121,7 +121,8 @@ impl Transfer {
 
     /// What is not here, and what may be of another picture.
     pub(crate) fn unsure(&self) -> impl Iterator<Item = u8> {
-        (0..self.plan.needed()).filter(|index| self.length(*index).is_none() || self.doubtful.contains(*index))
+        (0..self.plan.needed())
+            .filter(|index| self.length(*index).is_none() || self.doubtful.contains(*index))
     }
 
     fn missing(&self) -> impl Iterator<Item = u8> {

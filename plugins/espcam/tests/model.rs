@@ -93,7 +93,8 @@ impl Simulation {
 
     /// Puts a datagram on its way, or two of it, or none.
     fn send(&mut self, event: impl Fn() -> Event) {
-        let copies = if self.chance(self.world.lost) { 0 } else { 1 + u64::from(self.chance(self.world.repeated)) };
+        let copies =
+            if self.chance(self.world.lost) { 0 } else { 1 + u64::from(self.chance(self.world.repeated)) };
         for _ in 0..copies {
             let delay = Duration::from_micros(200 + self.random(self.world.delay_ms * 1000));
             self.after(delay, event());
@@ -160,7 +161,8 @@ impl Simulation {
                     self.store.insert(picture.key.clone(), picture.bytes.clone());
                 }
                 if start == self.start {
-                    let outcome = if refused { Outcome::Refused("full".into()) } else { Outcome::Kept("r".into()) };
+                    let outcome =
+                        if refused { Outcome::Refused("full".into()) } else { Outcome::Kept("r".into()) };
                     self.session.stored(self.moment(), token, outcome, &mut effects);
                 }
             }
@@ -237,14 +239,13 @@ const NEWER: Firmware = Firmware { newer: true, ..OLD };
 
 fn any_firmware() -> impl Strategy<Value = (Firmware, usize)> {
     let largest = prop_oneof![Just(100_usize), Just(508), 60_usize..1500];
-    (any::<bool>(), any::<bool>(), any::<bool>(), largest, 1_usize..60, any::<bool>(), 0_usize..10_000).prop_map(
-        |(newer, one_too_many, tells_size, largest, packets, exact, rest)| {
+    (any::<bool>(), any::<bool>(), any::<bool>(), largest, 1_usize..60, any::<bool>(), 0_usize..10_000)
+        .prop_map(|(newer, one_too_many, tells_size, largest, packets, exact, rest)| {
             let payload = largest - 8;
             let rest = if exact { 0 } else { rest % payload };
             let bytes = (packets * payload + rest).max(payload * 36_usize.div_ceil(payload));
             (Firmware { newer, one_too_many, tells_size, largest }, bytes)
-        },
-    )
+        })
 }
 
 fn any_world() -> impl Strategy<Value = World> {
@@ -298,7 +299,7 @@ fn with_few_transfers_everybody_gets_a_turn() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 700, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     /// Nothing is lost, nothing is mixed, and no device is told that its picture is stored before it is.
     #[test]

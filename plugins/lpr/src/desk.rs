@@ -23,14 +23,12 @@ const LEAST: u32 = 64;
 /// What a value in memory costs beside its text.
 const VALUE_BYTES: usize = 160;
 
-/// A message's share of what may be on its way to the store; given back when dropped.
-pub(crate) struct Hold(#[allow(dead_code, reason = "it is held")] OwnedSemaphorePermit);
-
 /// A message that only has to be kept.
 pub(crate) struct Prepared {
     receipt: Receipt,
     record: Record,
-    _hold: Hold,
+    /// Its share of what may be on its way to the store.
+    _share: OwnedSemaphorePermit,
 }
 
 /// A message that was kept.
@@ -131,18 +129,18 @@ impl Desk {
         let costs = bytes + attached + json::values(&entry.body) * VALUE_BYTES;
         // One that alone is more than may be there is taken when there is no other.
         let share = self.pending.clone().try_acquire_many_owned(kib(costs).min(self.most));
-        let hold = share.map(Hold).map_err(|_| {
+        let share = share.map_err(|_| {
             self.meters.refused.record(1.0);
             Failure::Busy("too much is being stored".to_owned())
         })?;
         let receipt = Receipt::new(&entry);
         let record = Record::new(entry, attachments, Timestamp::now().as_millisecond())?;
-        Ok(Prepared { receipt, record, _hold: hold })
+        Ok(Prepared { receipt, record, _share: share })
     }
 
     /// Keeps it. Whoever asks again after a failure gets the first id, should it have been kept all the same.
     pub(crate) async fn keep(self: &Arc<Self>, prepared: Prepared) -> Result<Done, Failure> {
-        let Prepared { receipt, record, _hold } = prepared;
+        let Prepared { receipt, record, _share } = prepared;
         let kept = match self.append(&record).await {
             Ok(kept) => kept,
             Err(failure) => {

@@ -153,6 +153,13 @@ mod tests {
 
     proptest! {
         #[test]
+        fn numbers_stay_what_they_are(float in any::<f64>(), integer in any::<i64>()) {
+            prop_assume!(float.is_finite());
+            let sent = json!([float, integer]).to_string();
+            prop_assert_eq!(read(sent.as_bytes()).unwrap().to_string(), sent);
+        }
+
+        #[test]
         fn any_bytes_are_read_as_serde_json_reads_them_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(read(&bytes).ok(), serde_json::from_slice::<Value>(&bytes).ok());
         }

@@ -2,7 +2,7 @@
 
 use crate::desk::Desk;
 use crate::message::Kind;
-use crate::registry::{Name, name};
+use crate::registry::Name;
 use gantry_plugin::{Host, debug};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ pub(crate) async fn load(host: Host, desk: Arc<Desk>, began: Timestamp) {
     for kind in [Kind::Detection, Kind::Health] {
         let (total, today) = loading.counts(kind).await;
         loading.desk.registry().add_earlier(kind, total, today, began, Timestamp::now());
+        if let Some(newest) = loading.newest(kind, &json!([])).await.as_ref().and_then(time) {
+            loading.desk.registry().updated_earlier(newest);
+        }
     }
     loading.cameras().await;
     let names = loading.desk.registry().names();
@@ -52,6 +55,17 @@ impl Loading {
     fn until(&self) -> i64 {
         // It is itself not among them.
         self.began.as_millisecond()
+    }
+
+    fn about(&self, kind: Kind, fields: &Value) -> Value {
+        json!({"collection": kind.collection(), "to_ms": self.until(), "fields": fields})
+    }
+
+    async fn newest(&self, kind: Kind, fields: &Value) -> Option<Value> {
+        let mut request = self.about(kind, fields);
+        request["limit"] = 1.into();
+        let mut reply = self.ask("records.query", request).await;
+        reply["records"].get_mut(0).map(Value::take)
     }
 
     async fn counts(&self, kind: Kind) -> (u64, u64) {
@@ -90,23 +104,17 @@ impl Loading {
     }
 
     async fn camera(&self, known: &Name) {
-        let rows = self.desk.registry().cameras(self.began);
-        let row = rows.into_iter().find(|row| name(&row["camera_id"], &row["checkpoint_id"]) == *known);
-        let Some(row) = row else { return };
+        let ids = self.desk.registry().ids(known);
+        let Some((camera, checkpoint)) = ids else { return };
         let fields = json!([
-            {"path": ["camera_id"], "value": row["camera_id"]},
-            {"path": ["checkpoint_id"], "value": row["checkpoint_id"]},
+            {"path": ["camera_id"], "value": camera},
+            {"path": ["checkpoint_id"], "value": checkpoint},
         ]);
         let request =
             |kind: Kind| json!({"collection": kind.collection(), "to_ms": self.until(), "fields": fields});
         let count = self.ask("records.count", request(Kind::Detection)).await["count"].as_u64().unwrap_or(0);
-        let newest = async |kind| {
-            let mut request = request(kind);
-            request["limit"] = 1.into();
-            let mut reply = self.ask("records.query", request).await;
-            reply["records"].get_mut(0).map(Value::take)
-        };
-        let (detection, health) = (newest(Kind::Detection).await, newest(Kind::Health).await);
+        let detection = self.newest(Kind::Detection, &fields).await;
+        let health = self.newest(Kind::Health, &fields).await;
         let seen = detection.as_ref().and_then(time).max(health.as_ref().and_then(time));
         let status = health.as_ref().and_then(|record| record["data"]["status"].as_str());
         self.desk.registry().add_camera(known, count, seen, status);

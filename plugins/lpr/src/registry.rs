@@ -47,7 +47,9 @@ pub struct Registry {
     health: Count,
     /// The day of `today`.
     day: Date,
-    updated: Timestamp,
+    /// When the last record was made, or else when this began.
+    updated: Option<Timestamp>,
+    began: Timestamp,
 }
 
 impl Registry {
@@ -63,7 +65,8 @@ impl Registry {
             detections: count,
             health: count,
             day,
-            updated: now,
+            updated: None,
+            began: now,
         }
     }
 
@@ -94,6 +97,11 @@ impl Registry {
             known.recorded = true;
             known.registered_at = known.registered_at.min(at);
         }
+    }
+
+    /// When the newest record from before this instance was made.
+    pub fn updated_earlier(&mut self, at: Timestamp) {
+        self.updated = self.updated.max(Some(at));
     }
 
     /// There were this many records from before this instance, so many of them on the day of `asked`.
@@ -131,7 +139,7 @@ impl Registry {
     pub fn kept(&mut self, receipt: &Receipt, new: bool, now: Timestamp) -> bool {
         self.turn_day(now);
         if new {
-            self.updated = now;
+            self.updated = Some(now);
             if let Some(count) = self.count(receipt.kind) {
                 count.total += 1;
                 count.today += 1;
@@ -154,6 +162,12 @@ impl Registry {
         if let Some(known) = self.cameras.get_mut(&name(camera, checkpoint)) {
             known.recorded = false;
         }
+    }
+
+    /// The ids of a camera as it wrote them last.
+    #[must_use]
+    pub fn ids(&self, name: &Name) -> Option<(Value, Value)> {
+        self.cameras.get(name).map(|known| (known.camera.clone(), known.checkpoint.clone()))
     }
 
     fn camera(&mut self, camera: &Value, checkpoint: &Value, now: Timestamp) -> Option<&mut Camera> {
@@ -194,7 +208,7 @@ impl Registry {
             "unique_cameras": unique.len(),
             "active_cameras": self.cameras.values().filter(|camera| self.is_active(camera, now)).count(),
             "connected_clients": clients,
-            "last_update": stamp(self.updated),
+            "last_update": stamp(self.updated.unwrap_or(self.began)),
             "server_status": "running",
         })
     }
@@ -290,6 +304,8 @@ mod tests {
         let mut registry = registry(10);
         registry.kept(&receipt(Kind::Health, json!("1"), "t"), true, now());
         let (early, earlier) = (now() - 48.hours(), now() - 24.hours());
+        registry.updated_earlier(early);
+        assert_eq!(registry.statistics(0, now())["last_update"], "2026-11-21T10:00:00.000Z");
         registry.recorded(&json!("1"), &json!("c"), early);
         registry.recorded(&json!("2"), &json!("c"), early);
         registry.add_camera(&name(&json!("1"), &json!("c")), 7, Some(earlier), Some("error"));

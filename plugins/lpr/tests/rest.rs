@@ -113,6 +113,18 @@ fn every_error_has_its_status_and_its_form() {
 }
 
 #[test]
+fn what_no_record_can_hold_is_too_large_and_a_picture_is_not() {
+    run(json!({}), |rig| {
+        let mut sent = detection();
+        sent["vehicle_detections"] = vec![json!("something that is no picture at all"); 40_000].into();
+        let (status, answer) = rig.post("/api/detection", &sent);
+        assert_eq!((status, &answer["success"]), (413, &json!(false)));
+        sent["vehicle_detections"] = json!([{ "picture": base64(&vec![3; 4 << 20]) }]);
+        assert_eq!(rig.post("/api/detection", &sent).0, 200);
+    });
+}
+
+#[test]
 fn a_body_that_is_asked_for_first_is_refused_before_it_comes() {
     run(json!({}), |rig| {
         let mut stream = rig.connect();

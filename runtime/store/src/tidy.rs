@@ -10,13 +10,16 @@ const STEP: usize = 2 * STEP_AFTER;
 /// Free pages of the database above which it shrinks, and by how many in one step.
 const FREE_PAGES: i64 = 4096;
 
+/// Does a little. Tells whether there is more to do.
+type Step = fn(&mut Writer) -> rusqlite::Result<bool>;
+
 impl Writer {
     /// One small step of retention, sweeping and shrinking. Tells whether there is more to do.
     pub(crate) fn tidy(&mut self) -> bool {
         self.since_step = 0;
         // On a full disk one of them may make the room that another needs: each is tried whatever became of the others, and
         // what deletes first of all. A reader may keep the log from being emptied for long: nothing to hurry for.
-        let steps: [(_, fn(&mut Self) -> rusqlite::Result<bool>); 4] = [
+        let steps: [(_, Step); 4] = [
             ("deleting what is not to be kept", Self::expire),
             ("emptying the log", |writer| writer.empty_log().map(|_| false)),
             ("looking for files that no record has", Self::sweep_folder),

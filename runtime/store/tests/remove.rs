@@ -5,9 +5,8 @@ mod common;
 
 use common::*;
 use gantry_store::{
-    Appended, Consumer, ConsumerSettings, Direction, Draft, Hash, Query, Record, RemoveError, Store, StoreError,
-    Usage,
-    Uuid,
+    Appended, Consumer, ConsumerSettings, Direction, Draft, Hash, Query, Record, RemoveError, Store,
+    StoreError, Usage, Uuid,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +85,10 @@ fn a_removal_counts_what_was_there_and_leaves_other_records_and_shared_pictures(
     let stats = store.stats().unwrap();
     assert_eq!(stats.files, Usage { count: 1, bytes: 30_000 });
     assert_eq!(stats.collections.keys().collect::<Vec<_>>(), ["a"]);
-    assert!(matches!(store.remove_all("A b"), Err(RemoveError { removed: 0, error: StoreError::BadQuery(_) })));
+    assert!(matches!(
+        store.remove_all("A b"),
+        Err(RemoveError { removed: 0, error: StoreError::BadQuery(_) })
+    ));
     store.close();
     assert!(matches!(store.remove(&[again.id]), Err(RemoveError { removed: 0, error: StoreError::Closed })));
 }

@@ -7,7 +7,10 @@ fn requests_are_read_with_a_size_of_any_length_and_without() {
         (&[1, 7, 1, 12, 0, 0, 5, 0xb4][..], &[][..]),
         (&[1, 7, 1, 12, 0, 0, 5, 0xb4, 9], &[9]),
         (&[1, 7, 1, 12, 0, 0, 5, 0xb4, 0, 0, 0x40, 0], &[0, 0, 0x40, 0]),
-        (&[1, 7, 1, 12, 0, 0, 5, 0xb4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]),
+        (
+            &[1, 7, 1, 12, 0, 0, 5, 0xb4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3],
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3],
+        ),
     ] {
         let request = Request { device: 7, packets: 12, largest: 1460, size };
         assert_eq!(read(bytes), Ok(Datagram::Request(request)));

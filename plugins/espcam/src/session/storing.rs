@@ -1,6 +1,6 @@
 //! Pictures that have come whole: on their way to the store, refused by it, or stored.
 
-use super::{Effect, Key, Moment, Session};
+use super::{ECHO, Effect, Key, Moment, Session};
 use crate::datagram::{Data, Nack, data_reply, end_reply};
 use crate::picture::{Outcome, Picture};
 use crate::plan::Plan;
@@ -61,6 +61,11 @@ impl Finished {
         }
     }
 
+    /// Whether a request is that of this picture once more, repeated by the network.
+    pub(super) fn is_echoed_by(&self, plan: Plan, now: Duration) -> bool {
+        self.plan == plan && now < self.asked + ECHO
+    }
+
     fn owe(&mut self, index: u8, length: u32) {
         if self.owed.iter().all(|(known, _)| *known != index) {
             self.owed.push((index, length));
@@ -116,6 +121,14 @@ impl Stores {
 
     pub(super) fn is_empty(&self) -> bool {
         self.finished.is_empty() && self.attempts.is_empty()
+    }
+
+    /// A device begins with another picture: what it would still be told of the one before, it would take for the new one.
+    pub(super) fn begin_anew(&mut self, key: &Key, plan: Plan, now: Duration) {
+        if let Some(finished) = self.finished.get_mut(key).filter(|one| !one.is_echoed_by(plan, now)) {
+            finished.owed.clear();
+            finished.owes_end = false;
+        }
     }
 
     #[cfg(test)]
@@ -215,7 +228,9 @@ impl Session {
             Phase::Stored => return Some(end_reply(key.device, [])),
             Phase::Storing(_) => {}
             // It is as if its last packet had not come.
-            Phase::Refused(_, at) if now.at < *at + RETRY => return Some(end_reply(key.device, [finished.last])),
+            Phase::Refused(_, at) if now.at < *at + RETRY => {
+                return Some(end_reply(key.device, [finished.last]));
+            }
             Phase::Refused(..) => self.retry(now, key, effects),
         }
         if let Some(finished) = self.stores.finished.get_mut(key) {
@@ -270,7 +285,8 @@ impl Session {
 
     pub(super) fn tick_stores(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let late = |attempt: &Attempt| now.at >= attempt.since + PATIENCE;
-        let late: Vec<_> = self.stores.attempts.iter().filter(|(_, one)| late(one)).map(|(&t, _)| t).collect();
+        let late: Vec<_> =
+            self.stores.attempts.iter().filter(|(_, one)| late(one)).map(|(&t, _)| t).collect();
         for token in late {
             self.stored(now, token, Outcome::Refused("it does not answer".into()), effects);
         }
@@ -282,7 +298,9 @@ impl Session {
                 Phase::Stored if now.at >= one.heard + remember => over.push(*key),
                 Phase::Stored => {}
                 // Also when the device has given up: it may have been told already that every packet has come.
-                Phase::Refused(..) if now.at >= one.heard + idle_timeout && now.at >= one.whole_since + GIVE_UP => {
+                Phase::Refused(..)
+                    if now.at >= one.heard + idle_timeout && now.at >= one.whole_since + GIVE_UP =>
+                {
                     over.push(*key);
                 }
                 Phase::Refused(_, at) if now.at >= at + 2 * RETRY => again.push(*key),
@@ -290,7 +308,9 @@ impl Session {
             }
         }
         for key in over {
-            if let Some(Finished { phase: Phase::Refused(picture, _), .. }) = self.stores.finished.remove(&key) {
+            if let Some(Finished { phase: Phase::Refused(picture, _), .. }) =
+                self.stores.finished.remove(&key)
+            {
                 self.give_up(&picture);
             }
         }

@@ -493,6 +493,20 @@ fn the_next_picture_may_begin_while_the_one_before_is_being_stored() {
 }
 
 #[test]
+fn who_has_begun_anew_is_told_nothing_of_the_picture_before() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    rig.now += Duration::from_secs(3);
+    rig.begin(7);
+    // It would take the acknowledgement for that of its new last packet.
+    assert!(rig.keep().is_empty());
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
+    assert_eq!(rig.keep().len(), 1);
+    rig.forget();
+}
+
+#[test]
 fn memory_is_taken_by_data_and_not_by_requests() {
     let limits = Limits { bytes: 100_000, picture_bytes: 50_000, ..Limits::default() };
     let mut rig = Rig::with(limits);

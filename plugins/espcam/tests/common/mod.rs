@@ -48,6 +48,8 @@ pub(crate) struct Firmware {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Has not begun yet, and hears nothing.
+    Off,
     Asking,
     Refused,
     /// Waits for the acknowledgement of this packet.
@@ -75,7 +77,7 @@ pub(crate) struct Device {
 impl Device {
     /// One that begins at `now`.
     pub(crate) fn new(id: u8, picture: Vec<u8>, firmware: Firmware, now: Duration) -> Self {
-        Self { id, picture, firmware, state: State::Asking, due: now, unknown: 0, begun: 0 }
+        Self { id, picture, firmware, state: State::Off, due: now, unknown: 0, begun: 0 }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -138,7 +140,7 @@ impl Device {
     /// What it sends when it is due.
     pub(crate) fn act(&mut self, now: Duration) -> Vec<Vec<u8>> {
         match self.state {
-            State::Asking | State::Refused => self.begin(now),
+            State::Off | State::Asking | State::Refused => self.begin(now),
             State::Sending(index) | State::Nacked(index) => self.send(index, now),
             State::Ending => self.send_and_end(0..0, now),
             State::Done => {

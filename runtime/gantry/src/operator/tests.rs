@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
+
 use super::*;
 use std::os::unix::fs::MetadataExt;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::lock;
 use gantry_core::Runtime;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -8,7 +9,7 @@ fn table() -> (&'static abi::Host, Arc<Mutex<Vec<gantry_core::services::Reply>>>
     let runtime = Runtime::default();
     let replies = Arc::new(Mutex::new(Vec::new()));
     let kept = replies.clone();
-    let keep = move |_: &_, _, _: Vec<_>, reply| kept.lock().unwrap().push(reply);
+    let keep = move |_: &_, _, _: Vec<_>, reply| lock(&kept).push(reply);
     runtime.services.offer_with_blobs("keep", Arc::new(keep));
     (leak(Context::leak(Link::new("border".into(), runtime))), replies)
 }
@@ -51,7 +52,7 @@ fn what_says_it_is_too_long_is_refused_and_not_looked_at() {
     assert_eq!(published, INVALID);
     // SAFETY: as above.
     assert_eq!(unsafe { (table.log)(table.ctx, abi::LOG_INFO, too_long(0)[0]) }, INVALID);
-    assert!(replies.lock().unwrap().is_empty());
+    assert!(lock(&replies).is_empty());
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn blobs_that_are_nowhere_or_between_two_places_are_refused() {
     assert_eq!(call_with(table, empty, &blobs), INVALID);
     assert_eq!(call_with_at(table, empty, std::ptr::null(), 0), OK);
     assert_eq!(call_with(table, empty, &blobs[..MAX_BLOBS]), OK);
-    assert_eq!(replies.lock().unwrap().len(), 2);
+    assert_eq!(lock(&replies).len(), 2);
 }
 
 #[test]
@@ -76,12 +77,15 @@ fn requests_are_bounded_until_they_are_answered_as_blobs_are() {
     assert!((0..64).all(|_| call_with(table, request, &[]) == OK));
     assert_eq!(call_with(table, request, &[]), FULL);
     assert_eq!(call(table, Slice::new(b"{}")), FULL);
-    let reply = replies.lock().unwrap().remove(0);
+    let reply = lock(&replies).remove(0);
     reply(Ok(json!(null)));
     assert_eq!(call(table, Slice::new(b"{}")), OK);
     assert_eq!(call_with(table, request, &[]), FULL, "the last byte counts");
-    replies.lock().unwrap().clear();
+    lock(&replies).clear();
     assert_eq!(call(table, Slice::new(b"{")), INVALID);
     assert_eq!(call_with(table, Slice::new(b"{"), &[Slice::new(b"blob")]), INVALID);
-    assert!((0..64).all(|_| call_with(table, request, &[]) == OK), "what is lost or no JSON gives its room back");
+    assert!(
+        (0..64).all(|_| call_with(table, request, &[]) == OK),
+        "what is lost or no JSON gives its room back"
+    );
 }

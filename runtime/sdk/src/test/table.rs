@@ -393,6 +393,10 @@ mod tests {
         assert_eq!(call_with(&table, empty, blobs.as_ptr(), 3), INVALID);
         assert_eq!(call_with(&table, empty, blobs.as_ptr().wrapping_byte_add(1), 1), INVALID);
         assert_eq!(call_with(&table, empty, std::ptr::null(), 1), INVALID);
-        assert_eq!(call_with(&table, empty, blobs.as_ptr(), 2), UNKNOWN, "no such service, and nothing wrong");
+        assert_eq!(
+            call_with(&table, empty, blobs.as_ptr(), 2),
+            UNKNOWN,
+            "no such service, and nothing wrong"
+        );
     }
 }
