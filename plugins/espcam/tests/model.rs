@@ -299,7 +299,7 @@ fn with_few_transfers_everybody_gets_a_turn() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 700, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     /// Nothing is lost, nothing is mixed, and no device is told that its picture is stored before it is.
     #[test]
