@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         let receipt = Receipt::new(&entry);
         assert_eq!(receipt.response("id", "now")["success"], true);
         assert!(receipt.rest("id", "now").is_object() && receipt.plain("id", "now").is_object());
-        receipt.notice("id", "now");
+        let _ = receipt.notice("id", "now");
         let sent = entry.body.clone();
         let Ok(record) = Record::new(entry, &[], 0) else { continue };
         assert!(record.blobs.len() <= MAX_BLOBS);

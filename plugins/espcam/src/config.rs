@@ -76,8 +76,8 @@ impl Default for Limits {
             transfers_per_address: 512,
             picture_bytes: 8 << 20,
             bytes: 64 << 20,
-            requests_per_second_per_address: 500,
-            requests_per_second: 1000,
+            requests_per_second_per_address: 2000,
+            requests_per_second: 4000,
             datagrams_per_second_per_address: 50_000,
             datagrams_per_second: 200_000,
         }

@@ -250,6 +250,9 @@ impl Session {
             return Some(Err(Nack::NotNow));
         }
         let transfer = self.transfers.get_mut(&key)?;
+        if transfer.is_empty() {
+            self.stores.supersede(&key);
+        }
         self.bytes = self.bytes + added - freed;
         transfer.heard = now.at;
         match transfer.put(data.index, data.bytes) {

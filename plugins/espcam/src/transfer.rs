@@ -103,8 +103,10 @@ impl Transfer {
         self.bytes = self.bytes - known.unwrap_or(0) + bytes.len();
         self.count += u8::from(known.is_none());
         let fresh = self.doubtful.remove(index) || known.is_none();
-        let is_whole =
-            self.missing().next().is_none() || (fresh && self.lacks_only_the_last() && self.look_is_whole());
+        // What is owed is owed because it was whole before.
+        let is_whole = self.missing().next().is_none()
+            || !self.owed.is_empty()
+            || (fresh && self.lacks_only_the_last() && self.look_is_whole());
         match is_whole {
             false => Progress::More,
             true if self.doubtful.is_empty() => Progress::Whole,

@@ -1,5 +1,6 @@
 //! Many devices of both generations, a network that loses, repeats and reorders, a store that is slow and refuses, and
 //! power cuts on either side; all on an invented clock.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod common;
 
@@ -106,7 +107,7 @@ impl Simulation {
         SocketAddr::from(([10, 0, 0, 1], 1000 + number))
     }
 
-    fn from_device(&mut self, number: usize, datagrams: Vec<Vec<u8>>) {
+    fn speak(&mut self, number: usize, datagrams: Vec<Vec<u8>>) {
         for datagram in datagrams {
             self.send(|| Event::ToGateway(number, datagram.clone()));
         }
@@ -152,7 +153,7 @@ impl Simulation {
                     let stored = self.store.values().any(|kept| *kept == device.picture);
                     assert!(stored, "device {number} was told that it is stored: {device:?}");
                 }
-                self.from_device(number, said);
+                self.speak(number, said);
             }
             Event::Stored(start, token) => {
                 let picture = self.attempts.remove(&(start, token)).unwrap();
@@ -197,7 +198,7 @@ impl Simulation {
                 self.now = self.now.max(due);
                 let number = self.devices.iter().position(|device| device.due == due).unwrap();
                 let said = self.devices[number].act(self.now);
-                self.from_device(number, said);
+                self.speak(number, said);
             } else {
                 let ((at, _), event) = self.events.pop_first().expect("there is always a tick");
                 self.now = at;

@@ -1,5 +1,6 @@
 //! The plugin behind the real border, and devices of both generations on real UDP sockets. The store's answers come when a
 //! test lets them.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should")]
 
 mod common;
 
@@ -110,8 +111,8 @@ fn begin(socket: &UdpSocket, device: u8, picture: &[u8]) -> Vec<u8> {
         .zip(picture.chunks(100))
         .map(|(index, bytes)| Data { device, index, length: bytes.len() as u32, bytes }.encode())
         .collect();
-    for index in 0..2 {
-        assert_eq!(ask(socket, &packets[index]), [1, device, 2, index as u8, 0, 0, 0, 0, 100]);
+    for (index, packet) in (0..2).zip(&packets) {
+        assert_eq!(ask(socket, packet), [1, device, 2, index, 0, 0, 0, 0, 100]);
     }
     packets[2].clone()
 }

@@ -38,7 +38,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// Web pages that may connect, such as `https://dash.example`; `*` stands for any text. Empty: all.
     pub origins: Origins,
-    /// Bounds on what clients can cost. Unless said otherwise 256 messages may wait for a client.
+    /// Bounds on what clients can cost. Unless said otherwise a connection may send 1000 messages a second here, and 4096 of
+    /// them wait for a client.
     #[serde(deserialize_with = "limits")]
     pub limits: Limits,
 }
@@ -55,18 +56,21 @@ impl Default for Config {
             tls: None,
             hosts: Hosts::default(),
             origins: Origins::default(),
-            limits: Limits { queue_messages: QUEUE, ..Limits::default() },
+            limits: Limits { queue_messages: QUEUE, messages_per_second: RATE, ..Limits::default() },
         }
     }
 }
 
-/// A burst of messages is answered in one.
-const QUEUE: usize = 256;
+/// What was sent at once is answered at once, and told to dashboards: that is not slow of them.
+const QUEUE: usize = 4096;
+/// A camera that was cut off has much to tell, and what is dropped here it has to tell again.
+const RATE: u32 = 1000;
 
 /// What is not said about the limits is as this protocol wants it.
 fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
     let mut said = Map::deserialize(deserializer)?;
     said.entry("queue_messages").or_insert(QUEUE.into());
+    said.entry("messages_per_second").or_insert(RATE.into());
     Limits::deserialize(Value::Object(said)).map_err(serde::de::Error::custom)
 }
 
@@ -114,11 +118,10 @@ mod tests {
     fn an_empty_section_is_complete() {
         assert!(findings("{}").is_empty());
         let config = read("{}");
-        assert_eq!(
-            (config.bind.port(), config.limits.message_bytes, config.limits.queue_messages),
-            (8765, 16 << 20, 256)
-        );
-        assert_eq!(read(r#"{"limits":{"connections":3}}"#).limits.queue_messages, 256);
+        assert_eq!((config.bind.port(), config.limits.message_bytes), (8765, 16 << 20));
+        let limits = read(r#"{"limits":{"connections":3}}"#).limits;
+        assert_eq!((limits.queue_messages, limits.messages_per_second), (4096, 1000));
+        assert_eq!(limits, gantry_serve::Limits { connections: 3, ..config.limits });
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Answers of a client that are not out yet. One that sends more at once is told to try again.
-const OPEN: usize = 512;
+const OPEN: usize = 4096;
 
 /// An answer that takes its turn.
 enum Turn {
@@ -133,6 +133,8 @@ async fn answer(socket: Socket, mut waiting: mpsc::Receiver<(Turn, Option<u64>)>
             },
         };
         say(&socket, &said, ack);
+        // What has been said is written before there is more of it.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -173,6 +173,28 @@ fn a_burst_of_fifty_large_messages_is_kept_and_answered_in_order() {
 }
 
 #[test]
+fn what_a_camera_has_to_tell_after_an_outage_is_answered_acknowledged_and_told() {
+    run(json!({}), |rig| {
+        let (mut dashboard, mut camera) = (rig.camera(), rig.camera());
+        dashboard.ask("join_dashboard", &json!({}));
+        rig.store().paused = true;
+        for i in 0..700 {
+            let sent =
+                json!({"type": "detection_result", "camera_id": i, "checkpoint_id": 1, "timestamp": "t"});
+            camera.say(&format!("42{i}{}", json!(["lpr_data", sent])));
+        }
+        until("all are on their way", || rig.store().appends.len() >= 700);
+        rig.store().paused = false;
+        for i in 0..700 {
+            let (name, answer) = camera.event();
+            assert_eq!((name.as_str(), &answer["camera_id"]), ("lpr_response", &json!(i)), "{answer}");
+            assert!(camera.text().starts_with(&format!("43{i}[")));
+            assert_eq!(dashboard.event().0, "new_detection");
+        }
+    });
+}
+
+#[test]
 fn a_row_that_comes_again_on_whatever_way_has_its_first_id() {
     run(json!({}), |rig| {
         let mut camera = rig.camera();

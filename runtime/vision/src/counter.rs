@@ -103,7 +103,8 @@ impl Counter {
             watch.forget(is_followed);
             // Who is hidden may be anywhere: he crosses when he is seen again.
             for track in tracks.iter().filter(|track| track.sight != Sight::Hidden) {
-                events.extend(watch.step(track.id, &track.rect(), t, track.confirmed).map(Event::Crossing));
+                let is_believed = (track.confirmed, track.sight == Sight::Seen);
+                events.extend(watch.step(track.id, &track.rect(), t, is_believed).map(Event::Crossing));
             }
         }
         events.sort_by(|a, b| a.time().total_cmp(&b.time()));

@@ -41,6 +41,8 @@ pub(super) struct Finished {
     phase: Phase,
     owed: Vec<(u8, u32)>,
     owes_end: bool,
+    /// Its device has begun with another one: it is stored, but no longer answered for.
+    is_superseded: bool,
 }
 
 impl Finished {
@@ -58,6 +60,7 @@ impl Finished {
             phase: Phase::Stored,
             owed,
             owes_end,
+            is_superseded: false,
         }
     }
 
@@ -105,8 +108,9 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) fn finished(&self, key: &Key) -> Option<&Finished> {
-        self.finished.get(key)
+    /// The picture that its device may still ask for.
+    pub(super) fn finished(&mut self, key: &Key) -> Option<&mut Finished> {
+        self.finished.get_mut(key).filter(|one| !one.is_superseded)
     }
 
     /// Bytes of the pictures that are not stored yet.
@@ -125,7 +129,15 @@ impl Stores {
 
     /// A device begins with another picture: what it would still be told of the one before, it would take for the new one.
     pub(super) fn begin_anew(&mut self, key: &Key, plan: Plan, now: Duration) {
-        if let Some(finished) = self.finished.get_mut(key).filter(|one| !one.is_echoed_by(plan, now)) {
+        if self.finished.get(key).is_some_and(|one| !one.is_echoed_by(plan, now)) {
+            self.supersede(key);
+        }
+    }
+
+    /// Whatever its device says from now on is about another picture.
+    pub(super) fn supersede(&mut self, key: &Key) {
+        if let Some(finished) = self.finished.get_mut(key) {
+            finished.is_superseded = true;
             finished.owed.clear();
             finished.owes_end = false;
         }
@@ -197,7 +209,7 @@ impl Session {
         data: &Data<'_>,
         effects: &mut Vec<Effect>,
     ) -> Option<Result<(), Nack>> {
-        let Some(finished) = self.stores.finished.get_mut(key) else { return Some(Err(Nack::Unknown)) };
+        let Some(finished) = self.stores.finished(key) else { return Some(Err(Nack::Unknown)) };
         if !finished.plan.fits(data.index, data.bytes.len()) {
             return Some(Err(Nack::BadLength));
         }
@@ -222,7 +234,7 @@ impl Session {
         key: &Key,
         effects: &mut Vec<Effect>,
     ) -> Option<Vec<u8>> {
-        let finished = self.stores.finished.get_mut(key)?;
+        let finished = self.stores.finished(key)?;
         (finished.heard, finished.has_ended) = (now.at, true);
         match &finished.phase {
             Phase::Stored => return Some(end_reply(key.device, [])),

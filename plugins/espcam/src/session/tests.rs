@@ -451,6 +451,19 @@ fn an_echo_of_the_request_in_the_middle_loses_nothing() {
 }
 
 #[test]
+fn an_echo_in_the_middle_of_a_picture_that_stops_one_short_loses_nothing() {
+    let mut rig = Rig::new();
+    rig.ask(7, 3, 14, &[]);
+    assert_eq!(rig.data(7, 0, &PICTURE[..6]), Some(0));
+    rig.ask(7, 3, 14, &[]);
+    // And the network repeats the last packet too.
+    assert_eq!((rig.data(7, 1, &PICTURE[6..]), rig.data(7, 1, &PICTURE[6..])), (None, None));
+    assert!(rig.pass(2200).is_empty());
+    assert_eq!(rig.keep(), [vec![1, 7, 2, 1, 0, 0, 0, 0, 6]]);
+    rig.forget();
+}
+
+#[test]
 fn an_echo_of_the_request_behind_the_picture_is_not_a_new_one_for_who_asks_for_its_end() {
     let mut rig = Rig::new();
     rig.begin(7);
@@ -503,6 +516,21 @@ fn who_has_begun_anew_is_told_nothing_of_the_picture_before() {
     assert!(rig.keep().is_empty());
     assert_eq!(rig.data(7, 2, &PICTURE[10..]), None);
     assert_eq!(rig.keep().len(), 1);
+    rig.forget();
+}
+
+#[test]
+fn a_picture_that_did_not_come_is_not_taken_for_the_one_before() {
+    let mut rig = Rig::new();
+    rig.begin(7);
+    rig.data(7, 2, &PICTURE[10..]);
+    rig.keep();
+    rig.now += Duration::from_secs(3);
+    rig.begin(7);
+    // It fell silent, and comes back when its transfer is over, within the time that the one before is remembered.
+    rig.pass(21_000);
+    assert_eq!(rig.data(7, 2, &PICTURE[10..]), Some(2));
+    assert_eq!(rig.end(7, 3), Some(vec![0, 1, 2]));
     rig.forget();
 }
 

@@ -100,7 +100,7 @@ impl Device {
 
     /// How many packets it says that there are.
     fn announced(&self) -> u8 {
-        let exact = self.picture.len() % self.payload() == 0;
+        let exact = self.picture.len().is_multiple_of(self.payload());
         self.sent() + u8::from(exact && self.firmware.one_too_many && self.sent() < 255)
     }
 

@@ -42,8 +42,11 @@ pub(crate) fn call_command(sources: &Sources, service: &str, request: &str) -> a
         serde_json::from_str(&text).context("the request is not JSON: write it as {\"key\": value}")?;
     let state_dir = sources.load().config.state_dir;
     let answer = call(&state_dir, service, &request)?.ok_or_else(|| nobody(&state_dir))?;
-    println!("{answer:#}");
-    Ok(ExitCode::SUCCESS)
+    match writeln!(std::io::stdout(), "{answer:#}") {
+        // Nobody reads any more, as in `gantry call … | head`.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Writes down what rules are told, as `gantry script replay` plays it.

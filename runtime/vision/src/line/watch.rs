@@ -1,5 +1,6 @@
 //! Who is on which side of a line.
 
+use super::walker::Walker;
 use super::went::{Place, Places};
 use super::{BEYOND, Crossing, Direction, Line};
 use crate::{Point, Rect};
@@ -40,6 +41,7 @@ struct Walk {
     cut: Option<Cut>,
     hung: Option<Hung>,
     places: Places,
+    walker: Walker,
     /// When he came in at the left or right edge, if he did.
     entered: Option<f64>,
     /// Since when he seems to be on the other side, and may only look different.
@@ -84,8 +86,15 @@ impl LineWatch {
         self.walks.retain(|id, _| keep(*id));
     }
 
-    /// Takes where somebody was seen at `t`. `counts`: whether he is believed; who is not is only remembered.
-    pub(crate) fn step(&mut self, track: u64, rect: &Rect, t: f64, counts: bool) -> Option<Crossing> {
+    /// Takes where somebody was seen at `t`. `counts`: whether he is believed; who is not is only remembered. `alone`: no
+    /// other was in his silhouette.
+    pub(crate) fn step(
+        &mut self,
+        track: u64,
+        rect: &Rect,
+        t: f64,
+        (counts, alone): (bool, bool),
+    ) -> Option<Crossing> {
         let anchor = self.line.anchor.of(rect);
         let (far, along) = self.line.measure(anchor);
         let is_new = !self.walks.contains_key(&track);
@@ -96,6 +105,7 @@ impl LineWatch {
             cut: None,
             hung: None,
             places: Places::default(),
+            walker: Walker::new(rect, t),
             doubted: None,
             entered: (is_at_side(rect) && rect.bottom() < 1.0 - EDGE).then_some(t),
         });
@@ -113,6 +123,7 @@ impl LineWatch {
         } else if walk.hung.as_mut().is_some_and(|hung| hung.walks(rect, anchor, t)) {
             walk.hung = None;
         }
+        walk.walker.step(rect, t, alone);
         let place = Place::new(&self.line, rect, t);
         walk.places.remember(place);
         let side = far > 0.0;
@@ -137,12 +148,12 @@ impl LineWatch {
                 return None;
             }
         }
-        if !counts || walk.hung.is_some() {
-            // The side is kept, so that it counts when he is believed, or has come down.
+        if !counts || walk.hung.is_some() || !walk.walker.is_known() {
+            // The side is kept, so that it counts when he is believed, has come down, or has walked some way.
             return None;
         }
         let appears = walk.entered.is_some_and(|since| t - since < CUT_S);
-        if !walk.places.went(&self.line, place, side, appears) {
+        if walk.walker.is_other(rect, t) || !walk.places.went(&self.line, place, side, appears) {
             // He may be on the way. Who is not in all this time only looks different.
             if t - *walk.doubted.get_or_insert(t) > DOUBT_S {
                 (walk.settled, walk.doubted) = (Some(side), None);

@@ -31,8 +31,9 @@ const MOST: usize = 128;
 const PAUSE: f64 = 5.0;
 /// What it costs that a detection is higher or lower than who it would be, by a factor of e.
 const UNLIKE: f32 = 0.6;
-/// By how much less somebody who is new or cut off must overlap.
-const EASE: f32 = 0.14;
+/// By how much less somebody who is new or cut off must overlap, with a strong detection and with a weak one: who comes in at
+/// an edge grows with every frame, and is not surely seen yet.
+const EASE: (f32, f32) = (0.14, 0.3);
 /// What a pair may cost: by a strong detection and by a weak one.
 const LIMITS: (f32, f32) = (0.75, 0.5);
 /// By which part of their size boxes are enlarged on every side before they are compared: at 10 frames a second; more per
@@ -110,11 +111,11 @@ impl Tracker {
         // Who is believed chooses first: what is new beside him may be a piece of him.
         let (old, new): (Vec<usize>, Vec<usize>) =
             (0..self.tracks.len()).partition(|n| self.tracks[*n].confirmed);
-        let mut matched = self.matches(strong, old.into_iter(), (t, dt), LIMITS.0);
+        let mut matched = self.matches(strong, old.into_iter(), (t, dt), (LIMITS.0, EASE.0));
         let mut taken = taken(&matched, strong.len());
         let (places, left): (Vec<usize>, Vec<Detection>) =
             strong.iter().copied().enumerate().filter(|(d, _)| !taken[*d]).unzip();
-        for (track, found) in self.matches(&left, new.into_iter(), (t, dt), LIMITS.0).into_iter().enumerate()
+        for (track, found) in self.matches(&left, new.into_iter(), (t, dt), (LIMITS.0, EASE.0)).into_iter().enumerate()
         {
             if let Some(found) = found {
                 matched[track] = Some(places[found]);
@@ -127,7 +128,7 @@ impl Tracker {
         let left: Vec<usize> = (0..self.tracks.len())
             .filter(|n| matched[*n].is_none() && !groups.iter().any(|g| g.1.contains(n)))
             .collect();
-        let second = self.matches(weak, left.iter().copied(), (t, dt), LIMITS.1);
+        let second = self.matches(weak, left.iter().copied(), (t, dt), (LIMITS.1, EASE.1));
         for (n, track) in self.tracks.iter_mut().enumerate() {
             let found = matched[n].map(|d| &strong[d]).or(second[n].map(|d| &weak[d]));
             match found {
@@ -170,7 +171,7 @@ impl Tracker {
         detections: &[Detection],
         among: impl Iterator<Item = usize>,
         (t, dt): (f64, f32),
-        limit: f32,
+        (limit, ease): (f32, f32),
     ) -> Vec<Option<usize>> {
         let among: Vec<usize> = among.collect();
         let cost = |row: usize, column: usize| {
@@ -186,7 +187,7 @@ impl Tracker {
             let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
             let is_cut = !detection.rect.is_whole();
             // Somebody new may go anywhere, and who comes in or goes out at an edge changes his size.
-            let limit = if is_cut || track.hits < 3 { limit + EASE } else { limit };
+            let limit = if is_cut || track.hits < 3 { limit + ease } else { limit };
             if 1.0 - overlap > limit {
                 return NEVER;
             }

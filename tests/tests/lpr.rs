@@ -1,0 +1,108 @@
+//! Plate-reading cameras through the built gateway: Socket.IO, REST, and what a power cut leaves.
+
+use gantry_tests::client::{Client, Kind};
+use gantry_tests::gateway::{Gateway, Setup};
+use gantry_tests::{http, until};
+use serde_json::{Value, json};
+
+const CONFIG: &str = "[cameras.main]\nsource = \"demo:?people=0\"\n[plugins.lpr]\nbind = \"127.0.0.1:0\"\n";
+
+fn address(gateway: &Gateway) -> String {
+    let url = gateway.url("lpr");
+    url.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn detection(n: u32) -> Value {
+    json!({
+        "type": "detection_result", "camera_id": 7, "checkpoint_id": 3,
+        "timestamp": format!("2026-11-21T10:00:{:02}.{:03}Z", n / 1000 % 60, n % 1000),
+        "vehicles_count": 1, "plates_count": 1, "ocr_results": [format!("AB {n} CD")],
+        "annotated_image": "/9j/4AAQSkZJRgABAQAAAQABAAD/2Q==",
+    })
+}
+
+#[test]
+fn cameras_of_each_client_register_report_and_are_answered() {
+    let gateway = Setup::with_config(CONFIG).start_ready();
+    let url = gateway.url("lpr").replace("ws://", "http://");
+    let mut dashboard = Client::connect(Kind::Node4, &url, &json!({}));
+    dashboard.named("#connect");
+    dashboard.emit(&[json!("join_dashboard"), json!({})]);
+    assert_eq!(dashboard.named("status").args[0]["message"], "Joined dashboard room");
+    for (n, kind) in [Kind::Node4, Kind::Node2, Kind::Python].into_iter().enumerate() {
+        let mut camera = Client::connect(kind, &url, &json!({}));
+        camera.named("#connect");
+        let who = json!({ "camera_id": 7, "checkpoint_id": 3, "timestamp": "2026-11-21T10:00:00Z" });
+        camera.emit(&[json!("camera_register"), who]);
+        let registered = camera.named("camera_register");
+        assert_eq!(registered.args[0]["message"], "Camera 7 registered successfully", "{}", registered.line);
+        assert_eq!(dashboard.named("camera_status").args[0]["status"], "online");
+        camera.emit(&[json!("lpr_data"), detection(n as u32)]);
+        let answered = camera.named("lpr_response").args[0].clone();
+        assert_eq!(answered["message"], "LPR data received successfully", "{answered}");
+        let told = dashboard.named("new_detection").args[0].clone();
+        assert_eq!(told["detection_id"], answered["detection_id"]);
+        camera.emit(&[json!("health_status"), json!({
+            "type": "health_check", "camera_id": 7, "checkpoint_id": 3, "timestamp": "2026-11-21T10:00:00Z",
+            "component": "lens", "status": "ok",
+        })]);
+        assert_eq!(camera.named("health_response").args[0]["success"], true);
+        camera.emit(&[json!("lpr_data"), json!({ "type": "detection_result" })]);
+        assert_eq!(camera.named("error").args[0]["message"], "Missing required field: camera_id");
+    }
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_kill_as_it_was_sent() {
+    let mut gateway = Setup::with_config(CONFIG).start_ready();
+    let mut answered: Vec<Value> = Vec::new();
+    for round in 0..5 {
+        let at = address(&gateway);
+        for n in 0..20 {
+            let answer = http::post(&at, "/api/detection", &detection(round * 100 + n));
+            assert_eq!(answer.status, 200);
+            answered.push(answer.json()["detection_id"].clone());
+        }
+        gateway.restart();
+        gateway.wait_ready();
+    }
+    let at = address(&gateway);
+    let (status, text) = http::get(&at, "/api/records?limit=1000");
+    assert_eq!(status, 200, "{text}");
+    let records: Value = serde_json::from_str(&text).expect("JSON");
+    let all = records["records"].to_string();
+    for id in &answered {
+        assert!(all.contains(id.as_str().expect("an id")), "{id} was answered and is gone");
+    }
+    assert!(all.contains("/9j/4AAQSkZJRgABAQAAAQABAAD/2Q=="), "the picture is given back as it was sent");
+    // The same row again is stored once and answered with its first id.
+    let again = http::post(&at, "/api/detection", &detection(0));
+    assert_eq!(again.json()["detection_id"], answered[0]);
+    let (_, text) = http::get(&at, "/api/statistics");
+    let statistics: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(statistics["data"]["total_detections"], 100, "{statistics}");
+}
+
+#[test]
+fn nonsense_is_refused_in_the_protocol_s_words() {
+    let gateway = Setup::with_config(CONFIG).start_ready();
+    let at = address(&gateway);
+    let json = "Content-Type: application/json\r\n";
+    for (method, path, headers, body, status) in [
+        ("POST", "/api/detection", json, "{", 400),
+        ("POST", "/api/detection", json, "{}", 400),
+        ("POST", "/api/detection", "Content-Type: text/plain\r\n", "{}", 415),
+        ("POST", "/api/nothing", json, "{}", 404),
+        ("DELETE", "/api/records", "", "", 405),
+    ] {
+        let headers = format!("{headers}Content-Length: {}\r\n", body.len());
+        let answer = http::send(&at, method, path, &headers, body.as_bytes());
+        assert_eq!(answer.status, status, "{method} {path}");
+        let told = answer.json();
+        assert!(told["success"] == false && told["message"].is_string(), "{told}");
+    }
+    until("the gateway to be well", || {
+        let (status, _) = http::get(&at, "/api/test");
+        (status == 200).then_some(())
+    });
+}
