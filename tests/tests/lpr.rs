@@ -4,6 +4,8 @@ use gantry_tests::client::{Client, Kind};
 use gantry_tests::gateway::{Gateway, Setup};
 use gantry_tests::{http, until};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const CONFIG: &str = "[cameras.main]\nsource = \"demo:?people=0\"\n[plugins.lpr]\nbind = \"127.0.0.1:0\"\n";
 
@@ -81,6 +83,77 @@ fn what_was_answered_is_there_after_a_kill_as_it_was_sent() {
     let (_, text) = http::get(&at, "/api/statistics");
     let statistics: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(statistics["data"]["total_detections"], 100, "{statistics}");
+}
+
+/// Sends until the gateway is gone; the ids that were answered go to `answered`.
+fn send_until_gone(address: &str, first: u32, answered: &std::sync::mpsc::Sender<(u32, String)>) {
+    for n in first.. {
+        let body = detection(n).to_string();
+        let head = format!(
+            "POST /api/detection HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut text = String::new();
+        let told = TcpStream::connect(address)
+            .and_then(|mut stream| {
+                stream.write_all((head + &body).as_bytes())?;
+                stream.read_to_string(&mut text)
+            })
+            .ok()
+            .and_then(|_| text.split("\r\n\r\n").nth(1))
+            .and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let Some(id) = told.as_ref().and_then(|told| told["detection_id"].as_str()) else { return };
+        if answered.send((n, id.to_owned())).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn fifty_kills_in_a_stream_of_uploads_lose_nothing_that_was_answered() {
+    let mut gateway = Setup::with_config(CONFIG).start_ready();
+    let mut answered = Vec::new();
+    for round in 0..50u32 {
+        let at = address(&gateway);
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for sender in 0..4 {
+                let (at, tell) = (at.clone(), tell.clone());
+                scope.spawn(move || send_until_gone(&at, round * 4000 + sender * 1000, &tell));
+            }
+            drop(tell);
+            // After another number of answers each time, while the next ones are on their way.
+            let enough = 1 + (round * 7919) % 23;
+            answered.extend(told.iter().take(enough as usize));
+            gateway.signal("KILL");
+            answered.extend(told.iter());
+        });
+        gateway.restart();
+        gateway.wait_ready();
+    }
+    let at = address(&gateway);
+    let mut kept = std::collections::BTreeMap::new();
+    let mut before = String::new();
+    loop {
+        let (status, text) = http::get(&at, &format!("/api/records?limit=500{before}"));
+        assert_eq!(status, 200, "{text}");
+        let page: Value = serde_json::from_str(&text).expect("JSON");
+        let records = page["records"].as_array().expect("records");
+        let Some(last) = records.last() else { break };
+        before = format!("&before={}", last["record_id"].as_str().expect("an id"));
+        for record in records {
+            let id = record["detection_id"].as_str().unwrap_or_default().to_owned();
+            assert!(kept.insert(id, record.clone()).is_none(), "twice: {record}");
+        }
+    }
+    assert!(answered.len() > 200, "{}", answered.len());
+    for (n, id) in &answered {
+        let record = kept.get(id).unwrap_or_else(|| panic!("{id} was answered and is gone"));
+        for (key, value) in detection(*n).as_object().expect("an object") {
+            assert_eq!(&record[key], value, "{key} of {id}");
+        }
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if device.left == 0 {
                 continue;
             }
-            let mut all = |device: &mut Device, indices: &[u8]| {
+            let all = |device: &mut Device, indices: &[u8]| {
                 for index in indices {
                     let _ = device.socket.send(&data(device.id, *index));
                 }

@@ -26,7 +26,8 @@ fn numbers(text: &str) -> Result<Vec<f32>, std::num::ParseFloatError> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (mut width, mut height, mut fps, mut skip, mut pixel) = (320usize, 240usize, 10.0f64, 1usize, Pixel::Grey);
+    let (mut width, mut height, mut fps, mut skip, mut pixel) =
+        (320usize, 240usize, 10.0f64, 1usize, Pixel::Grey);
     let (mut lines, mut zones, mut tracks) = (Vec::new(), Vec::new(), false);
     let mut settings = MotionSettings::default();
     let mut tracking = TrackerSettings::default();

@@ -1,6 +1,6 @@
 //! From frames to counts.
 
-use crate::line::LineWatch;
+use crate::line::{Belief, LineWatch};
 use crate::zone::ZoneWatch;
 use crate::{
     Class, Crossing, Detection, Detector, Error, Frame, Line, Sight, Track, Tracker, TrackerSettings, Zone,
@@ -103,8 +103,10 @@ impl Counter {
             watch.forget(is_followed);
             // Who is hidden may be anywhere: he crosses when he is seen again.
             for track in tracks.iter().filter(|track| track.sight != Sight::Hidden) {
-                let is_believed = (track.confirmed, track.sight == Sight::Seen);
-                events.extend(watch.step(track.id, &track.rect(), t, is_believed).map(Event::Crossing));
+                let rect = track.rect();
+                let counts = track.confirmed && track.walker.is_known();
+                let belief = Belief { counts, is_other: track.walker.is_other(&rect, t) };
+                events.extend(watch.step(track.id, &rect, t, belief).map(Event::Crossing));
             }
         }
         events.sort_by(|a, b| a.time().total_cmp(&b.time()));

@@ -1,10 +1,9 @@
 //! Counting lines.
 
-mod walker;
 mod watch;
 mod went;
 
-pub(crate) use watch::LineWatch;
+pub(crate) use watch::{Belief, LineWatch};
 
 use crate::{Error, Point, Rect};
 use serde::{Deserialize, Serialize};
@@ -168,7 +167,7 @@ mod tests {
             .enumerate()
             .filter_map(|(n, (x, y))| {
                 let rect = Rect::around(Point::new(*x, *y), 0.1, 0.3);
-                watch.step(1, &rect, n as f64 / 10.0, (true, true)).map(|c| (c.direction, c.t_s))
+                watch.step(1, &rect, n as f64 / 10.0, Belief::SURE).map(|c| (c.direction, c.t_s))
             })
             .collect()
     }
@@ -218,7 +217,7 @@ mod tests {
         let boxes = [(0.7, 0.1, 0.9), (0.8, 0.1, 0.9), (0.9, 0.1, 0.9), (0.95, 0.4, 0.9), (0.97, 0.7, 0.9)];
         for (n, (x, top, bottom)) in boxes.into_iter().enumerate() {
             let rect = Rect::between(x, top, 1.0, bottom);
-            assert_eq!(line.step(1, &rect, n as f64 / 10.0, (true, true)), None);
+            assert_eq!(line.step(1, &rect, n as f64 / 10.0, Belief::SURE), None);
         }
     }
 
@@ -228,7 +227,7 @@ mod tests {
         let arm = (0..10).map(|n| Rect::between(0.4, 0.0, 0.5, 0.07 * n as f32));
         let bottle = (0..20).map(|_| Rect::between(0.4, 0.4, 0.5, 0.7));
         for (n, rect) in arm.chain(bottle).enumerate() {
-            assert_eq!(line.step(1, &rect, n as f64 / 10.0, (true, true)), None);
+            assert_eq!(line.step(1, &rect, n as f64 / 10.0, Belief::SURE), None);
         }
     }
 
@@ -238,14 +237,14 @@ mod tests {
         // He comes out from behind something: first the legs, and his feet stay where they are.
         let appears = (0..12).map(|n| Rect::between(0.4, 0.75 - 0.05 * n as f32, 0.5, 0.9));
         for (n, rect) in appears.clone().enumerate() {
-            assert_eq!(line.step(1, &rect, n as f64 / 10.0, (true, true)), None);
+            assert_eq!(line.step(1, &rect, n as f64 / 10.0, Belief::SURE), None);
         }
         let walks = (1..10).map(|n| Rect::between(0.4, 0.2 - 0.01 * n as f32, 0.5, 0.9 - 0.05 * n as f32));
         let mut line = watch((0.0, 0.6), (1.0, 0.6));
         let events: Vec<_> = appears
             .chain(walks)
             .enumerate()
-            .filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, (true, true)))
+            .filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, Belief::SURE))
             .collect();
         assert!(events.len() == 1 && events[0].direction == Direction::In, "{events:?}");
     }
@@ -257,8 +256,10 @@ mod tests {
         let whole = |_| Rect::between(0.4, 0.1, 0.5, 0.9);
         let down = |n: usize| Rect::between(0.4, 0.1 + 0.02 * n as f32, 0.5, 0.9 + 0.02 * n as f32);
         let boxes = (0..10).map(legs).chain((0..40).map(whole)).chain((0..35).map(down));
-        let events: Vec<_> =
-            boxes.enumerate().filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, (true, true))).collect();
+        let events: Vec<_> = boxes
+            .enumerate()
+            .filter_map(|(n, rect)| line.step(1, &rect, n as f64 / 10.0, Belief::SURE))
+            .collect();
         assert!(events.len() == 1 && events[0].direction == Direction::Out, "{events:?}");
     }
 
@@ -269,7 +270,7 @@ mod tests {
             .filter_map(|n| {
                 let bottom = 0.03 * n as f32;
                 let rect = Rect::between(0.4, (bottom - 0.4).max(0.0), 0.5, bottom);
-                line.step(1, &rect, f64::from(n) / 10.0, (true, true))
+                line.step(1, &rect, f64::from(n) / 10.0, Belief::SURE)
             })
             .collect();
         assert_eq!(events.len(), 1);

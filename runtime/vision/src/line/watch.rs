@@ -1,6 +1,5 @@
 //! Who is on which side of a line.
 
-use super::walker::Walker;
 use super::went::{Place, Places};
 use super::{BEYOND, Crossing, Direction, Line};
 use crate::{Point, Rect};
@@ -19,6 +18,23 @@ const LOW: f32 = 0.8;
 /// For how long what hung must be free of the edge, in seconds, and by which part of its size it must then have gone on.
 const FREE_S: f64 = 0.3;
 const ON: f32 = 1.0;
+/// For how long somebody must be seen beyond the band, in seconds: for one frame an arm may have been taken for him.
+const STAY_S: f64 = 0.1;
+
+/// What is known of who is seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Belief {
+    /// Whether he counts; who does not yet is only remembered.
+    pub(crate) counts: bool,
+    /// Whether something else seems to be taken for him at the moment.
+    pub(crate) is_other: bool,
+}
+
+impl Belief {
+    /// Somebody of whom there is no doubt.
+    #[cfg(test)]
+    pub(crate) const SURE: Self = Self { counts: true, is_other: false };
+}
 
 /// Somebody whom the left or right edge of the picture cuts off.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +57,8 @@ struct Walk {
     cut: Option<Cut>,
     hung: Option<Hung>,
     places: Places,
-    walker: Walker,
+    /// Since when he has been beyond the band of the other side.
+    beyond: Option<f64>,
     /// When he came in at the left or right edge, if he did.
     entered: Option<f64>,
     /// Since when he seems to be on the other side, and may only look different.
@@ -86,15 +103,8 @@ impl LineWatch {
         self.walks.retain(|id, _| keep(*id));
     }
 
-    /// Takes where somebody was seen at `t`. `counts`: whether he is believed; who is not is only remembered. `alone`: no
-    /// other was in his silhouette.
-    pub(crate) fn step(
-        &mut self,
-        track: u64,
-        rect: &Rect,
-        t: f64,
-        (counts, alone): (bool, bool),
-    ) -> Option<Crossing> {
+    /// Takes where somebody was seen at `t`.
+    pub(crate) fn step(&mut self, track: u64, rect: &Rect, t: f64, belief: Belief) -> Option<Crossing> {
         let anchor = self.line.anchor.of(rect);
         let (far, along) = self.line.measure(anchor);
         let is_new = !self.walks.contains_key(&track);
@@ -105,7 +115,7 @@ impl LineWatch {
             cut: None,
             hung: None,
             places: Places::default(),
-            walker: Walker::new(rect, t),
+            beyond: None,
             doubted: None,
             entered: (is_at_side(rect) && rect.bottom() < 1.0 - EDGE).then_some(t),
         });
@@ -123,7 +133,6 @@ impl LineWatch {
         } else if walk.hung.as_mut().is_some_and(|hung| hung.walks(rect, anchor, t)) {
             walk.hung = None;
         }
-        walk.walker.step(rect, t, alone);
         let place = Place::new(&self.line, rect, t);
         walk.places.remember(place);
         let side = far > 0.0;
@@ -131,8 +140,10 @@ impl LineWatch {
             walk.doubted = None;
         }
         if far.abs() < self.line.band(rect) || walk.settled == Some(side) {
+            walk.beyond = None;
             return None;
         }
+        let beyond = *walk.beyond.get_or_insert(t);
         if walk.settled.is_none() {
             walk.settled = Some(side);
             return None;
@@ -148,12 +159,12 @@ impl LineWatch {
                 return None;
             }
         }
-        if !counts || walk.hung.is_some() || !walk.walker.is_known() {
-            // The side is kept, so that it counts when he is believed, has come down, or has walked some way.
+        if !belief.counts || walk.hung.is_some() || t - beyond < STAY_S - 1e-6 {
+            // The side is kept, so that it counts when he is believed, has come down, or stays there.
             return None;
         }
         let appears = walk.entered.is_some_and(|since| t - since < CUT_S);
-        if walk.walker.is_other(rect, t) || !walk.places.went(&self.line, place, side, appears) {
+        if belief.is_other || !walk.places.went(&self.line, place, side, appears) {
             // He may be on the way. Who is not in all this time only looks different.
             if t - *walk.doubted.get_or_insert(t) > DOUBT_S {
                 (walk.settled, walk.doubted) = (Some(side), None);

@@ -4,12 +4,15 @@ mod assign;
 mod end;
 mod group;
 mod kalman;
+mod matching;
 mod tracker;
+mod walker;
 
 pub use tracker::{Tracker, TrackerSettings};
 
 use crate::{Class, Point, Rect};
 use kalman::Axis;
+use walker::Walker;
 
 /// What a track knew of its person in the last frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -55,6 +58,7 @@ pub struct Track {
     /// Where it was first seen, and the farthest that it was from there, in parts of the picture.
     first: Point,
     pub(crate) travelled: f32,
+    pub(crate) walker: Walker,
     x: Axis,
     y: Axis,
     w: f32,
@@ -82,6 +86,7 @@ impl Track {
             detected: rect,
             first: centre,
             travelled: 0.0,
+            walker: Walker::new(&rect, t),
             x: Axis::new(centre.x, 0.1 * sx, 1.2 * sx),
             y: Axis::new(centre.y, 0.1 * sy, 0.7 * sy),
             w: rect.w,

@@ -1,6 +1,6 @@
 //! Which detection is whom.
 
-use super::assign::assign;
+use super::matching::{EASE, LIMITS};
 use super::{Sight, Track, group};
 use crate::Detection;
 
@@ -29,19 +29,6 @@ impl Default for TrackerSettings {
 const MOST: usize = 128;
 /// A pause in the frames that is longer than this ends all tracks, in seconds.
 const PAUSE: f64 = 5.0;
-/// What it costs that a detection is higher or lower than who it would be, by a factor of e.
-const UNLIKE: f32 = 0.6;
-/// By how much less somebody who is new or cut off must overlap, with a strong detection and with a weak one: who comes in at
-/// an edge grows with every frame, and is not surely seen yet.
-const EASE: (f32, f32) = (0.14, 0.3);
-/// What a pair may cost: by a strong detection and by a weak one.
-const LIMITS: (f32, f32) = (0.75, 0.5);
-/// By which part of their size boxes are enlarged on every side before they are compared: at 10 frames a second; more per
-/// second between frames; more per second of not being seen; and while somebody is new.
-const REACH: (f32, f32, f32, f32) = (0.15, 0.5, 0.2, 0.4);
-/// What a pair costs that must not be.
-const NEVER: f32 = 1e3;
-
 /// Follows people from frame to frame.
 ///
 /// Matching is done in two stages as ByteTrack does it (strong detections first, then weak ones for who is left), by
@@ -115,7 +102,8 @@ impl Tracker {
         let mut taken = taken(&matched, strong.len());
         let (places, left): (Vec<usize>, Vec<Detection>) =
             strong.iter().copied().enumerate().filter(|(d, _)| !taken[*d]).unzip();
-        for (track, found) in self.matches(&left, new.into_iter(), (t, dt), (LIMITS.0, EASE.0)).into_iter().enumerate()
+        for (track, found) in
+            self.matches(&left, new.into_iter(), (t, dt), (LIMITS.0, EASE.0)).into_iter().enumerate()
         {
             if let Some(found) = found {
                 matched[track] = Some(places[found]);
@@ -152,6 +140,10 @@ impl Tracker {
         }
         for track in &mut self.tracks {
             track.frames += 1;
+            if track.sight != Sight::Hidden {
+                let how = (track.sight == Sight::Seen, track.detected.is_whole());
+                track.walker.step(&track.rect(), t, how);
+            }
             // Who is seen in fewer than half of the frames is noise, or the edge of something.
             let is_often = track.strong_hits >= 3 && 2 * track.strong_hits >= track.frames;
             track.confirmed |= is_often && t - track.since >= self.settings.confirm_s - 1e-6;
@@ -163,44 +155,6 @@ impl Tracker {
                 self.tracks.push(Track::new(id, detection.rect, detection.score, detection.class, t));
             }
         }
-    }
-
-    /// The detection of each track, among the tracks that take part.
-    fn matches(
-        &self,
-        detections: &[Detection],
-        among: impl Iterator<Item = usize>,
-        (t, dt): (f64, f32),
-        (limit, ease): (f32, f32),
-    ) -> Vec<Option<usize>> {
-        let among: Vec<usize> = among.collect();
-        let cost = |row: usize, column: usize| {
-            let (track, detection) = (&self.tracks[among[row]], &detections[column]);
-            if track.class != detection.class {
-                return NEVER;
-            }
-            let unseen = (t - track.last_seen) as f32;
-            // The longer it was not seen, the farther away it may be.
-            let base = if track.hits < 3 { REACH.3 } else { REACH.0 + REACH.1 * (dt - 0.1).clamp(0.0, 0.3) };
-            let reach = base + (REACH.2 * (unseen - dt).max(0.0)).min(0.6);
-            let rect = track.rect();
-            let overlap = rect.grown(reach).iou(&detection.rect.grown(reach));
-            let is_cut = !detection.rect.is_whole();
-            // Somebody new may go anywhere, and who comes in or goes out at an edge changes his size.
-            let limit = if is_cut || track.hits < 3 { limit + ease } else { limit };
-            if 1.0 - overlap > limit {
-                return NEVER;
-            }
-            let cost = 1.0 - overlap
-                + if is_cut { 0.0 } else { UNLIKE } * (rect.h / detection.rect.h).ln().abs().min(1.0);
-            // Who is there comes before who was lost, and who is believed before who is new.
-            cost + if track.confirmed { 0.0 } else { 0.1 } + (0.1 * unseen).min(0.2)
-        };
-        let mut matched = vec![None; self.tracks.len()];
-        for (row, column) in assign(among.len(), detections.len(), &cost).into_iter().enumerate() {
-            matched[among[row]] = column.filter(|c| cost(row, *c) < NEVER);
-        }
-        matched
     }
 
     /// Detections that nobody took and that are a missing part of somebody are joined to what that one took.

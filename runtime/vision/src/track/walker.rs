@@ -1,9 +1,10 @@
 //! Does what is followed go as people go?
 
-use super::watch::EDGE;
 use crate::{Point, Rect};
 use std::collections::VecDeque;
 
+/// So near to an edge of the picture a box may be cut off by it.
+const EDGE: f32 = 0.02;
 /// For how long somebody must have been seen in all, in seconds.
 const SEEN_S: f64 = 0.5;
 /// Who was first seen amid the picture, and not at an edge, must have gone so far, in parts of the picture.
@@ -23,8 +24,8 @@ const MEMORY_S: f64 = 3.0;
 const MOST: usize = 48;
 
 /// What was seen of the way somebody goes.
-#[derive(Debug)]
-pub(super) struct Walker {
+#[derive(Debug, Clone)]
+pub(crate) struct Walker {
     seen_s: f64,
     last: f64,
     /// Where he was first seen, when that was amid the picture and he has not come far from there yet.
@@ -44,8 +45,8 @@ impl Walker {
         Self { seen_s: 0.0, last: t, amid, found: None, rushed: None, places: VecDeque::new() }
     }
 
-    /// Takes where he was seen at `t`. `alone`: no other was in his silhouette.
-    pub(super) fn step(&mut self, rect: &Rect, t: f64, alone: bool) {
+    /// Takes where he was seen at `t`. `alone`: no other was in his silhouette. `whole`: what was detected is not cut off.
+    pub(super) fn step(&mut self, rect: &Rect, t: f64, (alone, whole): (bool, bool)) {
         let (gap, centre) = (t - self.last, rect.centre());
         self.last = t;
         self.seen_s += gap.min(SEEN_S);
@@ -55,7 +56,8 @@ impl Walker {
         if gap >= LOST_S {
             self.found = Some(centre);
         }
-        let is_on = |at: &Point| (centre.x - at.x).abs() > ON * rect.w || (centre.y - at.y).abs() > ON * rect.h;
+        let is_on =
+            |at: &Point| (centre.x - at.x).abs() > ON * rect.w || (centre.y - at.y).abs() > ON * rect.h;
         if alone && self.found.as_ref().is_some_and(is_on) {
             self.found = None;
         }
@@ -65,7 +67,7 @@ impl Walker {
         while self.places.len() >= MOST || self.places.front().is_some_and(|p| t - p.0 > MEMORY_S) {
             self.places.pop_front();
         }
-        if !is_whole(rect) {
+        if !whole || !is_whole(rect) {
             return;
         }
         let near = |p: &&(f64, Rect)| (PACE_S.0..=PACE_S.1).contains(&(t - p.0));
@@ -83,12 +85,12 @@ impl Walker {
     }
 
     /// Whether enough was seen of him to say that he walks.
-    pub(super) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.seen_s >= SEEN_S - 1e-6 && self.amid.is_none() && self.found.is_none()
     }
 
     /// Whether something else was taken for him a moment ago: it was too fast, or is far too large.
-    pub(super) fn is_other(&self, rect: &Rect, t: f64) -> bool {
+    pub(crate) fn is_other(&self, rect: &Rect, t: f64) -> bool {
         let area = rect.clipped().area();
         self.rushed.is_some_and(|rushed| t - rushed < MEMORY_S)
             || self.places.iter().any(|(_, was)| area > LARGER * was.area())
@@ -108,9 +110,9 @@ mod tests {
         let mut boxes = boxes.enumerate().filter_map(|(n, rect)| Some((n as f64 / 10.0, rect?)));
         let (t, mut last) = boxes.next().expect("somebody is seen");
         let (mut walker, mut end) = (Walker::new(&last, t), t);
-        walker.step(&last, t, true);
+        walker.step(&last, t, (true, true));
         for (t, rect) in boxes {
-            walker.step(&rect, t, true);
+            walker.step(&rect, t, (true, true));
             (last, end) = (rect, t);
         }
         (walker, last, end)
@@ -160,7 +162,8 @@ mod tests {
         let hand = (0..4).map(|n| Some(Rect::new(0.1, 0.1, 0.2 + 0.08 * n as f32, 0.7)));
         let (walker, rect, t) = walk(bottle.chain(hand));
         assert!(walker.is_other(&rect, t));
-        let (walker, rect, t) = walk((1..10).map(|n| Some(Rect::between(0.4, 1.0 - 0.08 * n as f32, 0.6, 1.0))));
+        let (walker, rect, t) =
+            walk((1..10).map(|n| Some(Rect::between(0.4, 1.0 - 0.08 * n as f32, 0.6, 1.0))));
         assert!(!walker.is_other(&rect, t));
     }
 }
