@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn up_over_a_line_from_left_to_right_is_in_and_turning_the_line_round_swaps_the_two() {
-        let up = [(0.5, 0.7), (0.5, 0.5), (0.5, 0.3)];
+        let up = [(0.5, 0.7), (0.5, 0.5), (0.5, 0.3), (0.5, 0.2)];
         assert_eq!(walk(&mut watch((0.0, 0.5), (1.0, 0.5)), &up)[0].0, Direction::In);
         assert_eq!(walk(&mut watch((1.0, 0.5), (0.0, 0.5)), &up)[0].0, Direction::Out);
     }
@@ -192,23 +192,50 @@ mod tests {
     fn who_lingers_on_the_line_counts_once() {
         let mut places = vec![(0.4, 0.5)];
         places.extend((0..200).map(|n| (0.5 + 0.009 * (f64::from(n) * 0.7).sin() as f32, 0.5)));
-        places.push((0.6, 0.5));
+        places.extend([(0.6, 0.5), (0.65, 0.5)]);
         assert_eq!(walk(&mut watch((0.5, 0.0), (0.5, 1.0)), &places).len(), 1);
     }
 
     #[test]
     fn who_turns_back_counts_once_each_way_and_who_turns_back_on_the_line_not_at_all() {
         let mut line = watch((0.5, 0.0), (0.5, 1.0));
-        let there_and_back = [(0.4, 0.5), (0.48, 0.5), (0.55, 0.5), (0.6, 0.5), (0.52, 0.5), (0.45, 0.5)];
+        let there_and_back = [0.4, 0.48, 0.55, 0.6, 0.52, 0.45, 0.4].map(|x| (x, 0.5));
         let directions: Vec<_> = walk(&mut line, &there_and_back).into_iter().map(|e| e.0).collect();
         assert_eq!(directions, [Direction::In, Direction::Out]);
         assert!(walk(&mut watch((0.5, 0.0), (0.5, 1.0)), &[(0.4, 0.5), (0.505, 0.5), (0.4, 0.5)]).is_empty());
     }
 
     #[test]
+    fn who_seems_to_be_on_the_other_side_for_one_frame_did_not_cross() {
+        let across = |beyond: usize| {
+            let mut places = vec![(0.4, 0.5); 5];
+            places.extend(std::iter::repeat_n((0.6, 0.5), beyond));
+            places.extend([(0.4, 0.5); 5]);
+            walk(&mut watch((0.5, 0.0), (0.5, 1.0)), &places).len()
+        };
+        assert_eq!((across(1), across(3)), (0, 2));
+    }
+
+    #[test]
+    fn who_is_not_known_to_walk_yet_counts_later_and_what_was_taken_for_somebody_never() {
+        let walk = |belief: fn(usize) -> Belief| {
+            let mut line = watch((0.5, 0.0), (0.5, 1.0));
+            (0..60)
+                .filter_map(|n| {
+                    let rect = Rect::around(Point::new((0.3 + 0.02 * n as f32).min(0.7), 0.5), 0.1, 0.3);
+                    line.step(1, &rect, n as f64 / 10.0, belief(n))
+                })
+                .collect::<Vec<_>>()
+        };
+        let late = walk(|n| Belief { counts: n > 15, is_other: false });
+        assert!(late.len() == 1 && (late[0].t_s - 1.0).abs() < 0.06, "{late:?}");
+        assert!(walk(|n| Belief { counts: true, is_other: n < 40 }).is_empty());
+    }
+
+    #[test]
     fn who_goes_past_the_end_of_a_line_did_not_cross_it() {
-        assert!(walk(&mut watch((0.5, 0.0), (0.5, 0.4)), &[(0.4, 0.6), (0.6, 0.6)]).is_empty());
-        assert_eq!(walk(&mut watch((0.5, 0.0), (0.5, 0.4)), &[(0.4, 0.3), (0.6, 0.3)]).len(), 1);
+        assert!(walk(&mut watch((0.5, 0.0), (0.5, 0.4)), &[(0.4, 0.6), (0.6, 0.6), (0.62, 0.6)]).is_empty());
+        assert_eq!(walk(&mut watch((0.5, 0.0), (0.5, 0.4)), &[(0.4, 0.3), (0.6, 0.3), (0.62, 0.3)]).len(), 1);
     }
 
     #[test]

@@ -56,3 +56,33 @@ impl Tracker {
         matched
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Class, Rect};
+
+    #[test]
+    fn who_comes_in_at_the_lower_edge_is_one_although_he_grows_and_is_weakly_seen_between() {
+        let mut tracker = Tracker::default();
+        // As a model saw somebody come in close to the camera.
+        let boxes = [
+            (0.24, 0.90, 0.38, 0.73),
+            (0.27, 0.75, 0.44, 0.85),
+            (0.28, 0.62, 0.51, 0.34),
+            (0.29, 0.62, 0.61, 0.44),
+            (0.31, 0.54, 0.63, 0.46),
+            (0.33, 0.58, 0.63, 0.34),
+            (0.37, 0.35, 0.64, 0.84),
+            (0.38, 0.28, 0.64, 0.62),
+            (0.41, 0.25, 0.63, 0.79),
+            (0.44, 0.22, 0.64, 0.89),
+        ];
+        for (n, (left, top, right, score)) in boxes.into_iter().enumerate() {
+            let found = Detection { rect: Rect::between(left, top, right, 1.0), score, class: Class::Person };
+            tracker.step(&[found], n as f64 / 10.0);
+        }
+        let [one] = tracker.tracks() else { panic!("{:?}", tracker.tracks()) };
+        assert!(one.id == 1 && one.confirmed, "{one:?}");
+    }
+}
