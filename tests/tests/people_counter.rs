@@ -40,7 +40,7 @@ fn every_client_gets_frames_and_statistics_and_nothing_else_unasked() {
         assert_eq!(keys(&frame), ["type", "data", "timestamp"]);
         assert!(is_timestamp(&frame["timestamp"]), "{}", frame["timestamp"]);
         let jpeg = gantry_tests::base64(frame["data"].as_str().expect("text"));
-        Picture::decode(&jpeg);
+        assert!(Picture::decode(&jpeg).luminance() > 0.0);
         let stats = next(&viewer, "stats");
         assert_eq!(keys(&stats), ["type", "data", "timestamp"]);
         let names = [
@@ -384,7 +384,8 @@ fn faces_are_kept_once_shown_to_viewers_and_deleted_for_good() {
         assert_eq!(keys(face), ["face_id", "filename", "image_data"]);
         let id = face["face_id"].as_u64().expect("a number");
         assert_eq!(face["filename"], format!("face_{id}.jpg"));
-        Picture::decode(&gantry_tests::base64(face["image_data"].as_str().expect("text")));
+        let picture = gantry_tests::base64(face["image_data"].as_str().expect("text"));
+        assert!(Picture::decode(&picture).luminance() > 0.0);
         // As text, too, as the original reads it.
         for asked in [json!(id), json!(id.to_string())] {
             let single = answer(&mut one, &json!({ "type": "get_face", "face_id": asked }));

@@ -68,7 +68,8 @@ const BEYOND: f32 = 0.02;
 /// Somebody is on a side once his anchor is past the line by a seventh of his own extent (the *band*); within the band he
 /// stays on the side where he was. So who lingers on the line is counted once, who turns back inside the band not at all,
 /// and who turns back behind it once each way. Somebody counts the same way again only after he went back to the other
-/// side. The band grows with the person because what a detector is unsure of grows with the person.
+/// side. The band grows with the person because what a detector is unsure of grows with the person. Only who goes as people
+/// go counts: arms, bottles and what else moves do not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     name: String,
@@ -214,6 +215,20 @@ mod tests {
             walk(&mut watch((0.5, 0.0), (0.5, 1.0)), &places).len()
         };
         assert_eq!((across(1), across(3)), (0, 2));
+    }
+
+    #[test]
+    fn who_goes_out_at_the_lower_edge_counts_although_he_is_seen_but_once_beyond_the_line() {
+        let mut line = watch((0.0, 0.75), (1.0, 0.75));
+        let boxes = [(0.2, 0.95), (0.2, 1.0), (0.45, 1.03), (0.55, 1.06), (0.7, 1.08)];
+        let events: Vec<_> = boxes
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, (top, bottom))| {
+                line.step(1, &Rect::between(0.4, top, 0.6, bottom), n as f64 / 10.0, Belief::SURE)
+            })
+            .collect();
+        assert!(events.len() == 1 && events[0].direction == Direction::Out, "{events:?}");
     }
 
     #[test]

@@ -159,7 +159,9 @@ impl LineWatch {
                 return None;
             }
         }
-        if !belief.counts || walk.hung.is_some() || t - beyond < STAY_S - 1e-6 {
+        // Who goes out at the lower edge is not seen for long.
+        let stays = t - beyond > STAY_S - 1e-6 || rect.bottom() > 1.0 - EDGE;
+        if !belief.counts || walk.hung.is_some() || !stays {
             // The side is kept, so that it counts when he is believed, has come down, or stays there.
             return None;
         }
