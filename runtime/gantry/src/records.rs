@@ -1,6 +1,7 @@
 //! The durable records of the gateway: what must not be lost.
 
 mod command;
+mod consumers;
 mod desk;
 mod services;
 

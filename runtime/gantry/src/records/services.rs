@@ -1,31 +1,21 @@
 //! What plugins can keep and ask of records: append, query, count, and durable consumers.
 
+use super::consumers::{Consumers, Open, waiting};
 use super::{Busy, Desk, Records};
 use crate::counts::{Marks, Post};
-use crate::operator;
 use bytes::Bytes;
 use gantry_core::Runtime;
-use gantry_core::bus::Bus;
 use gantry_core::services::{Caller, Reply, ServiceError};
-use gantry_store::{
-    Consumer, ConsumerSettings, Direction, Draft, FieldEquals, Order, Query, Record, Start, StoreError, Uuid,
-};
+use gantry_store::{Direction, Draft, FieldEquals, Order, Query, Record, StoreError, Uuid};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 /// What the runtime itself keeps: plugins read it and do not write it.
 const OWN: [&str; 8] = ["audit", "counts", "days", "events", "faces", "hours", "recordings", "snapshots"];
 /// The most records of one answer, and the most bytes of their blobs.
 const MOST: usize = 1000;
 const MOST_BYTES: u64 = 32 << 20;
-/// The most consumers of one plugin.
-const MOST_CONSUMERS: usize = 16;
-/// The least time between two words that there is more, in milliseconds.
-const WAKE_MS: u64 = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,23 +108,6 @@ impl Ask {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Open {
-    consumer: String,
-    collections: BTreeSet<String>,
-    #[serde(default)]
-    start: Begin,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-enum Begin {
-    #[default]
-    Oldest,
-    Now,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Next {
     consumer: String,
     #[serde(default)]
@@ -156,7 +129,7 @@ struct Named {
     consumer: String,
 }
 
-type Answer = Result<Value, ServiceError>;
+pub(super) type Answer = Result<Value, ServiceError>;
 
 fn read<T: serde::de::DeserializeOwned>(service: &str, request: Value) -> Result<T, ServiceError> {
     serde_path_to_error::deserialize(request).map_err(|error| {
@@ -165,70 +138,8 @@ fn read<T: serde::de::DeserializeOwned>(service: &str, request: Value) -> Result
     })
 }
 
-fn failed(service: &str, error: &StoreError) -> ServiceError {
+pub(super) fn failed(service: &str, error: &StoreError) -> ServiceError {
     ServiceError(format!("{service}: {error}"))
-}
-
-/// The consumers that plugins have opened, by the plugin's and their own name. They stay open: an instance that is started
-/// again goes on with its own.
-struct Consumers {
-    open: Mutex<BTreeMap<(String, String), Arc<Consumer>>>,
-    bus: Arc<Bus>,
-    begin: Instant,
-}
-
-impl Consumers {
-    /// Tells on `records/PLUGIN/CONSUMER` that there is more, at most ten times a second: whoever listens looks once a second
-    /// besides.
-    fn wake(&self, plugin: &str, name: &str) -> impl Fn() + Send + Sync + 'static {
-        let (bus, begin, told) = (self.bus.clone(), self.begin, AtomicU64::new(0));
-        let (sender, topic): (Arc<str>, _) = ("records".into(), format!("records/{plugin}/{name}"));
-        move || {
-            let now = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(WAKE_MS);
-            let due = |last: u64| (now >= last.saturating_add(WAKE_MS)).then_some(now);
-            if told.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok() {
-                // A name that is none for a topic is never woken, and looks.
-                let _ = bus.publish(&sender, &topic, Bytes::from_static(b"{}"));
-            }
-        }
-    }
-
-    fn open(&self, records: &Records, plugin: &str, open: Open) -> Answer {
-        let Open { consumer, collections, start } = open;
-        let refuse = |message: String| ServiceError(format!("records.open: {message}"));
-        let key = (plugin.to_owned(), consumer);
-        let mut all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // It is made anew, because it may want other collections than it did.
-        all.remove(&key);
-        if all.keys().filter(|(of, _)| *of == key.0).count() >= MOST_CONSUMERS {
-            return Err(refuse(format!("there are {MOST_CONSUMERS} already: use one of them")));
-        }
-        let start = match start {
-            Begin::Oldest => Start::Oldest,
-            Begin::Now => Start::Next,
-        };
-        let settings = ConsumerSettings { collections, hold: true, start };
-        // The operator is no plugin: no name of one has a dot.
-        let owner = if key.0 == operator::CALLER { ".operator" } else { &key.0 };
-        let name = format!("{owner}:{}", key.1);
-        let consumer = records.store().consumer(&name, settings).map_err(|e| failed("records.open", &e))?;
-        consumer.on_append(self.wake(&key.0, &key.1));
-        let waiting = waiting(&consumer).map_err(|e| failed("records.open", &e))?;
-        all.insert(key, Arc::new(consumer));
-        Ok(waiting)
-    }
-
-    fn get(&self, service: &str, plugin: &str, name: &str) -> Result<Arc<Consumer>, ServiceError> {
-        let all = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = all.get(&(plugin.to_owned(), name.to_owned())).cloned();
-        found.ok_or_else(|| ServiceError(format!("{service}: `{name}` is not open: call records.open first")))
-    }
-}
-
-fn waiting(consumer: &Consumer) -> Result<Value, StoreError> {
-    let waiting = consumer.waiting()?;
-    let oldest = waiting.oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    Ok(json!({ "count": waiting.count, "oldest_age_ms": oldest }))
 }
 
 /// Records as plugins get them, and whether there is no room for more of them.
@@ -355,8 +266,7 @@ pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>,
         "records.append",
         Arc::new(move |_: &Caller, request, blobs, reply| append(&kept, &post, request, blobs, reply)),
     );
-    let consumers =
-        Arc::new(Consumers { open: Mutex::default(), bus: runtime.bus.clone(), begin: Instant::now() });
+    let consumers = Arc::new(Consumers::new(runtime.bus.clone()));
     // Everything else waits for the disk, so it goes to the desk.
     let at_desk = |name: &'static str, work: fn(&Consumers, &Records, &str, Value) -> Answer| {
         let (desk, consumers) = (desk.clone(), consumers.clone());
@@ -378,7 +288,7 @@ pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>,
         Ok(json!({ "count": count }))
     });
     at_desk("records.open", |consumers, records, plugin, request| {
-        consumers.open(records, plugin, read("records.open", request)?)
+        consumers.open(records, plugin, read::<Open>("records.open", request)?)
     });
     at_desk("records.next", |consumers, records, plugin, request| {
         let next: Next = read("records.next", request)?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::counts::Acts;
 use crate::records::Records;
+use bytes::Bytes;
 use gantry_control::{Control, Converter, Done as ButtonDone, Item, Journal, Mapping, Targets, Who};
 use gantry_core::Runtime;
 use gantry_core::observable::Target;
