@@ -2,6 +2,7 @@
 
 use crate::ask::{Ask, Login, Rights, typed};
 use crate::hub::Hub;
+use crate::hub::put;
 use crate::message::{self, Credentials, Refusal, Secret};
 use gantry_serve::http::header::{self, HeaderValue};
 use gantry_serve::http::{self, Request, Response, StatusCode};
@@ -75,7 +76,7 @@ impl Api {
             }
         };
         let ask = Ask::login(&username, &password, connection.peer());
-        match typed::<Login>(self.hub.calls.ask(&ask).await) {
+        match typed::<Login>(put(&self.hub.calls, &ask).await) {
             Err(_) => unavailable(),
             Ok(Login { authenticated: true, token: Some(token), user, role, .. }) => {
                 let role = role.map(|role| format!("{role:?}").to_lowercase());
@@ -97,7 +98,7 @@ impl Api {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return response;
         };
-        match self.hub.calls.ask(&Ask::end(&token)).await {
+        match put(&self.hub.calls, &Ask::end(&token)).await {
             Ok(_) => answer(&json!({"authenticated": false})),
             Err(_) => unavailable(),
         }
@@ -105,12 +106,12 @@ impl Api {
 
     /// What this is, and the keys that the one who asks may read or write.
     pub(crate) async fn info(&self, request: &Request) -> Response {
-        let Ok(Value::Object(mut info)) = self.hub.calls.ask(&Ask::gateway()).await else {
+        let Ok(Value::Object(mut info)) = put(&self.hub.calls, &Ask::gateway()).await else {
             return unavailable();
         };
         let describe = Ask::describe(&self.hub.mapping, bearer(request).as_ref());
         // Without a mapping the gateway still has a name.
-        let rights = typed::<Rights>(self.hub.calls.ask(&describe).await).unwrap_or_default();
+        let rights = typed::<Rights>(put(&self.hub.calls, &describe).await).unwrap_or_default();
         let may = |rights: &Value, what: &str| rights.get(what) == Some(&Value::Bool(true));
         let keys = rights.keys.into_iter();
         let keys: Map<_, _> =

@@ -4,7 +4,6 @@ use gantry_plugin::Finding;
 use gantry_serve::{Hosts, Limits, Origins, Tls};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 use std::net::SocketAddr;
 
 /// The plugin's keys in `gantry.toml`.
@@ -49,11 +48,7 @@ const QUEUE: usize = 256;
 
 /// What is not said about the limits is as this protocol wants it, and not as one that carries pictures.
 fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
-    let mut said = Map::deserialize(deserializer)?;
-    for (key, value) in [("message_bytes", MESSAGE_BYTES), ("queue_messages", QUEUE)] {
-        said.entry(key).or_insert(value.into());
-    }
-    Limits::deserialize(Value::Object(said)).map_err(serde::de::Error::custom)
+    Limits::over(deserializer, &[("message_bytes", MESSAGE_BYTES as u64), ("queue_messages", QUEUE as u64)])
 }
 
 impl Config {

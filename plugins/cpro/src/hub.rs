@@ -1,11 +1,11 @@
 //! Everybody who is connected, and what all of them are told.
 
-use crate::ask::{Ask, Login, Rights, Values, typed};
-use crate::calls::Calls;
+use crate::ask::{Ask, Login, Reply, Rights, Values, typed};
 use crate::change::{Change, encode, join};
 use crate::message::Secret;
 use crate::role::Role;
 use crate::session::{Delivery, Effect, Session};
+use gantry_plugin::calls::Calls;
 use gantry_plugin::{Health, Host, Metric, debug, warn};
 use gantry_serve::websocket::Client;
 use gantry_serve::{Meters, Segments};
@@ -30,6 +30,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Puts a question to the runtime.
+pub(crate) async fn put(calls: &Calls, ask: &Ask) -> Reply {
+    calls.ask(ask.service, &ask.request).await
+}
+
 /// A client that is connected.
 pub(crate) struct Peer {
     id: u64,
@@ -42,7 +47,7 @@ impl Peer {
     pub(crate) async fn drive(&self, calls: &Calls, first: impl FnOnce(&mut Session) -> Vec<Effect>) {
         let mut open = self.apply(calls, first);
         while let Some(ask) = open {
-            let reply = calls.ask(&ask).await;
+            let reply = put(calls, &ask).await;
             open = self.apply(calls, |session| session.reply(reply));
         }
     }
@@ -55,7 +60,7 @@ impl Peer {
             match effect {
                 Effect::Send(frames) => self.client.send(frames),
                 Effect::Ask(ask) => open = Some(ask),
-                Effect::Tell(ask) => calls.tell(&ask),
+                Effect::Tell(ask) => calls.tell(ask.service, &ask.request),
                 Effect::Rejected => self.client.counters().add_rejected_messages(1),
             }
         }
@@ -225,7 +230,8 @@ impl Hub {
             tokens.sort_by_key(Option::is_some);
             tokens.dedup();
             for token in tokens {
-                match typed::<Values>(self.calls.ask(&Ask::read(&self.mapping, token.as_ref(), None)).await) {
+                match typed::<Values>(put(&self.calls, &Ask::read(&self.mapping, token.as_ref(), None)).await)
+                {
                     Ok(read) if read.ended => {}
                     Ok(read) => {
                         from[role as usize] = read.sequence.saturating_add(1);
@@ -284,7 +290,7 @@ impl Hub {
     }
 
     async fn review_anonymous(&self) -> Result<(), String> {
-        let rights = typed::<Rights>(self.calls.ask(&Ask::describe(&self.mapping, None)).await)?;
+        let rights = typed::<Rights>(put(&self.calls, &Ask::describe(&self.mapping, None)).await)?;
         let before = std::mem::replace(&mut *lock(&self.anonymous), rights.role);
         if before < rights.role && *self.ready.borrow() {
             // There were changes that nobody without a name has heard of, and he may know them now.
@@ -296,10 +302,10 @@ impl Hub {
     /// A runtime that cannot answer now is no reason to log anybody out: it tests every write itself.
     async fn review_peer(&self, peer: &Peer, token: &Secret) {
         let resume = Ask::resume(token, peer.client.peer());
-        let Ok(login) = typed::<Login>(self.calls.ask(&resume).await) else { return };
+        let Ok(login) = typed::<Login>(put(&self.calls, &resume).await) else { return };
         let role = if login.authenticated {
             let describe = Ask::describe(&self.mapping, Some(token));
-            let Ok(rights) = typed::<Rights>(self.calls.ask(&describe).await) else { return };
+            let Ok(rights) = typed::<Rights>(put(&self.calls, &describe).await) else { return };
             (!rights.ended).then_some(rights.role)
         } else {
             None

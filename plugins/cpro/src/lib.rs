@@ -10,7 +10,6 @@
 
 mod api;
 pub mod ask;
-mod calls;
 pub mod change;
 mod config;
 mod hub;
@@ -19,16 +18,21 @@ pub mod role;
 mod server;
 pub mod session;
 
+use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Worker;
 use gantry_plugin::{Error, Finding, Health, Host, Plugin};
 use gantry_serve::Listener;
 use gantry_serve::http::{self, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use config::Config;
 
+/// How long an answer may take. A login waits for others, each of which takes a tenth of a second or more on a small
+/// machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The token of the call that nobody waits for.
 const ANNOUNCED: u64 = 1;
 /// Where the runtime tells that users, roles or sessions have changed.
@@ -38,7 +42,7 @@ const ACCESS: &str = "access/changed";
 pub struct Cpro {
     host: Host,
     config: Config,
-    calls: Arc<calls::Calls>,
+    calls: Arc<Calls>,
     inbox: Arc<hub::Inbox>,
     /// Until it starts.
     changes: Option<mpsc::Receiver<change::Change>>,
@@ -56,7 +60,14 @@ impl Plugin for Cpro {
         host.subscribe(&config.topic())?;
         host.subscribe(ACCESS)?;
         let (inbox, changes) = hub::Inbox::new();
-        Ok(Self { host, config, calls: calls::Calls::new(host), inbox, changes: Some(changes), worker: None })
+        Ok(Self {
+            host,
+            config,
+            calls: Calls::new(host, PATIENCE),
+            inbox,
+            changes: Some(changes),
+            worker: None,
+        })
     }
 
     fn start(&mut self) -> Result<(), Error> {

@@ -1,15 +1,14 @@
 //! The sockets: who is at which path, and a WebSocket's messages.
 
 use crate::api::Api;
-use crate::calls::Calls;
 use crate::change::Change;
 use crate::hub::{Hub, Inbox, Peer};
 use crate::message::Secret;
 use crate::session::above_rate;
 use crate::{Config, page};
+use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Health, Host, debug};
-use gantry_serve::http::header::{self, HeaderValue};
 use gantry_serve::http::{self, Method, Request, Response, StatusCode};
 use gantry_serve::socketio::Query;
 use gantry_serve::websocket::{self, Client, Handler, Message};
@@ -74,38 +73,18 @@ struct Endpoint {
 
 impl Service for Endpoint {
     async fn call(&self, request: Request, connection: Connection) -> Response {
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        if !self.config.origins.allows(origin.as_ref().map(|origin| origin.to_str().unwrap_or("null"))) {
+        let Some(cors) = self.config.origins.cors(request.headers()) else {
             let why = json!({"error": "this page may not connect: add its address to `origins`"});
             return http::json(StatusCode::FORBIDDEN, &why);
-        }
+        };
         let mut response = if request.method() == Method::OPTIONS {
-            preflight(asked)
+            cors.preflight()
         } else {
             self.route(request, connection).await
         };
-        if let Some(origin) = origin {
-            let headers = response.headers_mut();
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
-            headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-        }
+        cors.mark(&mut response);
         response
     }
-}
-
-/// What a page of another origin asks before it logs in.
-fn preflight(asked: Option<HeaderValue>) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST"));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    if let Some(asked) = asked {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
-    }
-    response
 }
 
 impl Endpoint {

@@ -6,7 +6,6 @@ use gantry_plugin::Finding;
 use gantry_serve::{Hosts, Limits, Origins, Tls};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -68,10 +67,7 @@ const RATE: u32 = 1000;
 
 /// What is not said about the limits is as this protocol wants it.
 fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
-    let mut said = Map::deserialize(deserializer)?;
-    said.entry("queue_messages").or_insert(QUEUE.into());
-    said.entry("messages_per_second").or_insert(RATE.into());
-    Limits::deserialize(Value::Object(said)).map_err(serde::de::Error::custom)
+    Limits::over(deserializer, &[("queue_messages", QUEUE as u64), ("messages_per_second", RATE.into())])
 }
 
 impl Config {

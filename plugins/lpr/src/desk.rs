@@ -1,7 +1,6 @@
 //! Where messages of all ways in come together: kept, counted, and told to others, in this order.
 
 use crate::answer::{Receipt, Room};
-use crate::calls::Calls;
 use crate::clock::stamp;
 use crate::json;
 use crate::key::Grant;
@@ -9,6 +8,7 @@ use crate::message::{Entry, Kind};
 use crate::record::{APPEND, Failure, Kept, Record, kept};
 use crate::registry::Registry;
 use bytes::Bytes;
+use gantry_plugin::calls::Calls;
 use gantry_plugin::{Health, Host, Metric, debug};
 use gantry_serve::socketio::{Group, Message};
 use jiff::Timestamp;
@@ -180,7 +180,8 @@ impl Desk {
         let room = kib(record.bytes()).clamp(LEAST, ON_THE_BORDER);
         // It is never closed.
         let _room = self.border.acquire_many(room).await.ok();
-        let kept = kept(self.calls.ask_with(APPEND, &record.request, &record.blobs).await);
+        let blobs: Vec<&[u8]> = record.blobs.iter().map(|blob| &blob.bytes[..]).collect();
+        let kept = kept(self.calls.ask_with(APPEND, &record.request, &blobs).await);
         match &kept {
             Ok(_) => self.report(None),
             Err(failure @ (Failure::Full(_) | Failure::Busy(_))) => self.report(Some(failure.to_string())),

@@ -16,7 +16,6 @@
 
 pub mod answer;
 mod api;
-mod calls;
 pub mod clock;
 mod config;
 mod desk;
@@ -35,14 +34,18 @@ pub mod session;
 mod talk;
 
 use clock::Days;
+use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Worker;
 use gantry_plugin::{Error, Finding, Health, Host, Plugin};
 use gantry_serve::Listener;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use config::Config;
 
+/// How long an answer may take. Senders of this protocol give up after thirty seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The token of the call that nobody waits for.
 const ANNOUNCED: u64 = 1;
 
@@ -51,7 +54,7 @@ pub struct Lpr {
     host: Host,
     config: Config,
     days: Days,
-    calls: Arc<calls::Calls>,
+    calls: Arc<Calls>,
     worker: Option<Worker>,
 }
 
@@ -64,7 +67,7 @@ impl Plugin for Lpr {
 
     fn create(host: Host, config: Config) -> Result<Self, Error> {
         let days = Days::of(config.time_zone.as_deref()).map_err(Error::new)?;
-        Ok(Self { host, config, days, calls: calls::Calls::new(host), worker: None })
+        Ok(Self { host, config, days, calls: Calls::new(host, PATIENCE), worker: None })
     }
 
     fn start(&mut self) -> Result<(), Error> {

@@ -2,7 +2,6 @@
 
 use crate::Config;
 use crate::api::Api;
-use crate::calls::Calls;
 use crate::clock::Days;
 use crate::desk::Desk;
 use crate::key::Keys;
@@ -10,9 +9,9 @@ use crate::load::load;
 use crate::registry::Registry;
 use crate::rooms::Rooms;
 use crate::talk::{AsIs, Talk};
+use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Health, Host};
-use gantry_serve::http::header::{self, HeaderValue};
 use gantry_serve::http::{Method, Request, Response, StatusCode};
 use gantry_serve::socketio::{self, Settings};
 use gantry_serve::websocket::{self, Client};
@@ -98,42 +97,22 @@ impl Service for Endpoint {
         if socketio::Server::serves(request.uri().path()) {
             return self.clients.sockets.call(request, &connection).await;
         }
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-        if !self.config.origins.allows(origin.as_ref().map(|origin| origin.to_str().unwrap_or("null"))) {
+        let Some(cors) = self.config.origins.cors(request.headers()) else {
             return crate::api::refuse(
                 StatusCode::FORBIDDEN,
                 "This page may not connect: add its address to `origins`",
             );
-        }
+        };
         let mut response = if request.method() == Method::OPTIONS {
-            preflight(asked)
+            cors.preflight()
         } else if websocket::is_upgrade(&request) && matches!(request.uri().path(), "/" | "/websocket") {
             self.websocket(request, connection)
         } else {
             self.api.call(request, &connection).await
         };
-        if let Some(origin) = origin {
-            let headers = response.headers_mut();
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
-            headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-        }
+        cors.mark(&mut response);
         response
     }
-}
-
-/// What a page of another origin asks before it sends JSON.
-fn preflight(asked: Option<HeaderValue>) -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST"));
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
-    if let Some(asked) = asked {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
-    }
-    response
 }
 
 impl Endpoint {

@@ -5,7 +5,6 @@ use gantry_plugin::Finding;
 use gantry_serve::{Hosts, Limits, Origins, Tls};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -78,13 +77,14 @@ const QUEUE_BYTES: usize = 16 << 20;
 
 /// What is not said about the limits is as this protocol wants it.
 fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
-    let mut said = Map::deserialize(deserializer)?;
-    let ours =
-        [("message_bytes", MESSAGE_BYTES), ("queue_messages", QUEUE_MESSAGES), ("queue_bytes", QUEUE_BYTES)];
-    for (key, value) in ours {
-        said.entry(key).or_insert(value.into());
-    }
-    Limits::deserialize(Value::Object(said)).map_err(serde::de::Error::custom)
+    Limits::over(
+        deserializer,
+        &[
+            ("message_bytes", MESSAGE_BYTES as u64),
+            ("queue_messages", QUEUE_MESSAGES as u64),
+            ("queue_bytes", QUEUE_BYTES as u64),
+        ],
+    )
 }
 
 /// Whether something can be one level of a state key.

@@ -10,7 +10,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should"))]
 
-mod calls;
 pub mod clock;
 mod config;
 pub mod counts;
@@ -26,6 +25,7 @@ mod talk;
 
 use clock::Clock;
 use counts::Counts;
+use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Worker;
 use gantry_plugin::{Error, Finding, Frame, Health, Host, Plugin};
 use gantry_serve::Listener;
@@ -34,9 +34,12 @@ use message::Event;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use config::Config;
 
+/// How long an answer may take: it may have to read hundreds of pictures from a slow disk.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The token of the call that nobody waits for.
 const ANNOUNCED: u64 = 1;
 
@@ -45,7 +48,7 @@ pub struct PeopleCounter {
     host: Host,
     config: Config,
     clock: Clock,
-    calls: Arc<calls::Calls>,
+    calls: Arc<Calls>,
     inbox: Arc<Inbox>,
     /// Until it starts.
     events: Option<Events>,
@@ -101,7 +104,7 @@ impl Plugin for PeopleCounter {
         }
         host.subscribe(&config.event_topic())?;
         let (inbox, events) = Inbox::new(&config);
-        let (calls, events) = (calls::Calls::new(host), Some(events));
+        let (calls, events) = (Calls::new(host, PATIENCE), Some(events));
         Ok(Self { host, config, clock, calls, inbox, events, worker: None, address: None, said: None })
     }
 

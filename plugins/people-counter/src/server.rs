@@ -1,12 +1,12 @@
 //! The sockets.
 
 use crate::Config;
-use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::inbox::{Events, Inbox};
 use crate::latest::View;
 use crate::talk::{Desk, Talk, Turns};
+use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Health, Host, debug};
 use gantry_serve::http::header::ORIGIN;

@@ -1,10 +1,10 @@
 //! One client's requests and their answers.
 
-use crate::calls::Calls;
 use crate::faces::{Ask, Pictures, Step};
 use crate::hub::Hub;
 use crate::message;
 use crate::request::{Refusal, Request};
+use gantry_plugin::calls::Calls;
 use gantry_plugin::{Host, debug};
 use gantry_serve::websocket::{Client, Handler, Message};
 use gantry_serve::{Draining, Segments, Weight};
@@ -85,7 +85,7 @@ impl Desk {
             Ask::Faces(_) => self.lists.acquire().await.ok(),
             Ask::Face(_) => None,
         };
-        let reply = self.calls.ask(ask).await;
+        let reply = self.calls.ask(ask.service(), &ask.request()).await;
         let mut pictures = self.pictures.lock().unwrap_or_else(PoisonError::into_inner);
         ask.answer(reply, &mut pictures, self.budget)
     }

@@ -44,6 +44,8 @@ compile_error!(
     "a Gantry plugin must unwind, so that a panic ends one instance and not the gateway: remove `panic = \"abort\"` from the profile"
 );
 
+#[cfg(feature = "tokio")]
+pub mod calls;
 mod config;
 mod error;
 mod export;

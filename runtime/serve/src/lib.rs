@@ -26,6 +26,7 @@
 
 mod addresses;
 mod check;
+mod cors;
 mod counters;
 mod error;
 mod fanout;
@@ -44,6 +45,7 @@ pub mod websocket;
 mod writer;
 
 pub use check::check;
+pub use cors::Cors;
 pub use counters::Counters;
 pub use error::Error;
 pub use fanout::{Fanout, Subscription};

@@ -1,7 +1,7 @@
 //! What a peer may make us hold and do.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::time::{Duration, Instant};
 
 /// Bounds on what clients can cost.
@@ -51,6 +51,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Reads a section in which what is not said is `ours`, by key, and only then the default: protocols differ in what is
+    /// usual.
+    ///
+    /// # Errors
+    /// What the section says that is no limit.
+    pub fn over<'de, D: Deserializer<'de>>(said: D, ours: &[(&str, u64)]) -> Result<Self, D::Error> {
+        let mut said = serde_json::Map::deserialize(said)?;
+        for (key, value) in ours {
+            said.entry(*key).or_insert((*value).into());
+        }
+        Self::deserialize(serde_json::Value::Object(said)).map_err(serde::de::Error::custom)
+    }
+
     /// What is wrong with these numbers: the key's name and a sentence for each.
     #[must_use]
     pub fn check(&self) -> Vec<(&'static str, String)> {
