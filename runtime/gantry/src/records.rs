@@ -107,3 +107,35 @@ impl Records {
         self.store.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_faces_are_kept_than_the_configuration_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config { state_dir: folder.path().to_owned(), ..Config::default() };
+        let records = Records::open(&config, Arc::default()).expect("a store");
+        let append = |collection: &str| {
+            let json = "{}".to_owned();
+            let draft = Draft { collection: collection.to_owned(), json, ..Draft::default() };
+            records.store().append_wait(draft).expect("appended");
+        };
+        (0..5).for_each(|_| append("faces"));
+        append("counts");
+        let kept = |collection: &str| {
+            records.store().read().count(&gantry_store::Query::collection(collection)).expect("counted")
+        };
+        records.store().tidy().expect("tidied");
+        assert_eq!(kept("faces"), 5);
+        config.faces.max_count = 2;
+        records.apply(&config);
+        records.store().tidy().expect("tidied");
+        assert_eq!((kept("faces"), kept("counts")), (2, 1));
+        config.faces.max_bytes = 0;
+        records.apply(&config);
+        records.store().tidy().expect("tidied");
+        assert_eq!((kept("faces"), kept("counts")), (0, 1));
+    }
+}

@@ -252,3 +252,36 @@ fn what_the_store_refuses_is_counted_and_kept_all_the_same() {
     life.killed();
     assert_eq!(bench.life().counted(), 1);
 }
+
+#[test]
+fn a_new_day_begins_with_nothing_counted_and_the_one_before_is_a_record() {
+    let bench = Bench::new();
+    let mut life = bench.life();
+    let resets = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = resets.clone();
+    let _subscription = life
+        .worker
+        .parts
+        .runtime
+        .bus
+        .subscribe(
+            &"test".into(),
+            "counts/reset",
+            Arc::new(move |message| heard.lock().expect("a list").push(message.payload.clone())),
+        )
+        .expect("a filter");
+    life.cross(MORNING);
+    life.take(is_recorded);
+    // Past three o'clock of the next morning.
+    bench.pass(17 * 60 * MINUTE);
+    life.worker.tick();
+    assert_eq!(life.counted(), 0);
+    assert_eq!(resets.lock().expect("a list").len(), 1);
+    while life.worker.keeper.letters().count() > 0 {
+        life.take(|order| matches!(order, Order::Delivered(_)));
+    }
+    let days = life.records("days");
+    assert_eq!((days.len(), &days[0]["count_in"]), (1, &json!(1)), "{days:?}");
+    life.killed();
+    assert_eq!(bench.life().counted(), 0);
+}
