@@ -11,9 +11,9 @@ APT_INSTALL := DEBIAN_FRONTEND=noninteractive $(APT) install -y --no-install-rec
 # The smallest set with which everything that is built in works.
 BUILD_PACKAGES := build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 RUN_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good
-# Tests also decode recordings (H.264), make pictures of their own, pull the plug of a network camera, and bring real clients,
-# a browser among them.
-TEST_PACKAGES := chromium gstreamer1.0-libav gstreamer1.0-tools procps python3-gi gir1.2-gst-rtsp-server-1.0
+# Tests also decode recordings (H.264), make pictures of their own, pull the plug of a network camera, run a NATS server, and
+# bring real clients, a browser among them.
+TEST_PACKAGES := chromium curl nats-server gstreamer1.0-libav gstreamer1.0-tools procps python3-gi gir1.2-gst-rtsp-server-1.0
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)

@@ -6,6 +6,9 @@
 #   run.sh state [PEERS]    measures shared state: gantry, state_node, state_py
 #   run.sh people [PEERS]   measures the people counter's stream beside plain WebSocket servers
 #   run.sh counting         measures what looking for people costs, and how exact it is
+#   run.sh ingest [PEERS]   measures REST ingest of plate-reading cameras beside a careful server in Python; gantry, rest_py
+#   run.sh soak             sends to it for SOAK (300) seconds and looks at its memory
+#   run.sh espcam           measures ESP32-CAMs: 200 at once, bursts, and memory (SOAK=300 seconds)
 #   run.sh                  all of it
 #
 # Needs Rust, gcc, node with npm, python3 with venv, and gst-launch-1.0 with the plugins base and good; Gantry is
@@ -89,6 +92,21 @@ counting() {
     python3 counting.py
 }
 
+ingest() {
+    python3 ingest.py "$@" --rounds "$rounds"
+}
+
+soak() {
+    python3 ingest.py --soak "${SOAK:-300}"
+}
+
+espcam() {
+    python3 espcam.py --rounds "$rounds"
+    python3 espcam.py --rounds "$rounds" --bursts
+    python3 espcam.py --rounds "$rounds" --bursts --sockets 20
+    python3 espcam.py --soak "${SOAK:-300}"
+}
+
 state() {
     local asked=("$@") server load
     [ ${#asked[@]} -gt 0 ] || asked=(gantry state_node state_py)
@@ -115,12 +133,15 @@ matrix | state | people)
     tables
     ;;
 counting) counting ;;
+espcam | ingest | soak) "$@" ;;
 all)
     setup
     matrix
     state
     tables
     counting
+    espcam
+    ingest
     ;;
-*) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+*) sed -n '2,16s/^# \{0,1\}//p' run.sh >&2 && exit 2 ;;
 esac

@@ -8,13 +8,16 @@ pub mod browser;
 pub mod camera;
 pub mod client;
 pub mod cpro;
+pub mod espcam;
 pub mod eye;
 pub mod film;
 pub mod gateway;
 pub mod http;
+pub mod nats;
 pub mod people;
 mod process;
 pub mod raw;
+pub mod upstream;
 pub mod websocket;
 
 use std::path::{Path, PathBuf};

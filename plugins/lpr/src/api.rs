@@ -15,16 +15,9 @@ use gantry_serve::http::header::{self, HeaderValue};
 use gantry_serve::http::{self, BodyError, Method, Request, Response, StatusCode};
 use gantry_serve::socketio::Query;
 use gantry_serve::{Connection, Limits};
-use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// What is read and forgotten of a body that is not wanted, in bytes of `message_bytes` and in time. A peer that is still
-/// sending when its connection is closed may never see the answer.
-const UNWANTED: usize = 4;
-const UNWANTED_TIME: Duration = Duration::from_secs(10);
 
 /// The requests that are no WebSocket.
 pub(crate) struct Api {
@@ -76,12 +69,7 @@ fn uncached(mut response: Response) -> Response {
 
 /// The key that a request shows.
 pub(crate) fn shown(request: &Request) -> Option<&str> {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let bearer = || {
-        let (scheme, key) = text("authorization")?.trim().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    };
-    text("x-api-key").or_else(bearer)
+    crate::key::shown(|name| request.headers().get(name).and_then(|value| value.to_str().ok()))
 }
 
 fn denied(denied: Denied) -> Response {
@@ -169,10 +157,12 @@ impl Api {
             }
             Target::Test => answer(StatusCode::OK, &running(&stamp(now))),
             Target::Statistics => {
+                self.desk.look();
                 let data = self.desk.registry().statistics(self.clients.count(), now);
                 answer(StatusCode::OK, &json!({"success": true, "data": data}))
             }
             Target::Cameras => {
+                self.desk.look();
                 let cameras = self.desk.registry().cameras(now);
                 let total = cameras.len();
                 let all = json!({"success": true, "cameras": cameras, "total_cameras": total, "timestamp": stamp(now)});
@@ -254,17 +244,7 @@ impl Api {
         if request.headers().contains_key(header::EXPECT) {
             return response;
         }
-        let mut left = self.limits.message_bytes.saturating_mul(UNWANTED);
-        let mut body = request.into_body();
-        let read = async {
-            while let Some(Ok(frame)) = body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-                if left == 0 {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(UNWANTED_TIME, read).await;
+        http::discard(request.into_body(), &self.limits).await;
         response
     }
 }

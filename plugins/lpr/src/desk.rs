@@ -14,7 +14,7 @@ use gantry_serve::socketio::{Group, Message};
 use jiff::Timestamp;
 use serde_json::Map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes beside calls that wait for an answer, in KiB. The border takes 64 MiB.
 const ON_THE_BORDER: u32 = 48 << 10;
@@ -27,6 +27,7 @@ const VALUE_BYTES: usize = 160;
 pub(crate) struct Prepared {
     receipt: Receipt,
     record: Record,
+    made: Timestamp,
     /// Its share of what may be on its way to the store.
     _share: OwnedSemaphorePermit,
 }
@@ -59,6 +60,8 @@ pub(crate) struct Desk {
     meters: Meters,
     listening: String,
     trouble: Mutex<Option<String>>,
+    /// Somebody has looked at the numbers.
+    looked: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,11 +101,22 @@ impl Desk {
             meters,
             listening,
             trouble: Mutex::default(),
+            looked: Notify::new(),
         })
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
         lock(&self.registry)
+    }
+
+    /// Somebody looks at the numbers: they are to be right.
+    pub(crate) fn look(&self) {
+        self.looked.notify_one();
+    }
+
+    /// Waits until somebody has looked.
+    pub(crate) async fn looked(&self) {
+        self.looked.notified().await;
     }
 
     pub(crate) fn calls(&self) -> &Calls {
@@ -134,13 +148,14 @@ impl Desk {
             Failure::Busy("too much is being stored".to_owned())
         })?;
         let receipt = Receipt::new(&entry);
-        let record = Record::new(entry, attachments, Timestamp::now().as_millisecond())?;
-        Ok(Prepared { receipt, record, _share: share })
+        let made = Timestamp::now();
+        let record = Record::new(entry, attachments, made.as_millisecond())?;
+        Ok(Prepared { receipt, record, made, _share: share })
     }
 
     /// Keeps it. Whoever asks again after a failure gets the first id, should it have been kept all the same.
     pub(crate) async fn keep(self: &Arc<Self>, prepared: Prepared) -> Result<Done, Failure> {
-        let Prepared { receipt, record, _share } = prepared;
+        let Prepared { receipt, record, made, _share } = prepared;
         let kept = match self.append(&record).await {
             Ok(kept) => kept,
             Err(failure) => {
@@ -151,7 +166,7 @@ impl Desk {
         drop(record);
         let now = Timestamp::now();
         self.count(&receipt, &kept);
-        let record_camera = self.registry().kept(&receipt, !kept.known, now);
+        let record_camera = self.registry().kept_of(&receipt, !kept.known, made, now);
         if record_camera {
             let (desk, receipt) = (self.clone(), receipt.clone());
             tokio::spawn(async move { desk.record_camera(&receipt).await });

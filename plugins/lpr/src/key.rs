@@ -62,6 +62,18 @@ pub(crate) fn check(keys: &BTreeMap<String, ApiKey>) -> Vec<Finding> {
     keys.iter().filter_map(find).collect()
 }
 
+/// The headers in which somebody may show a key.
+pub(crate) const HEADERS: [&str; 2] = ["x-api-key", "authorization"];
+
+/// The key that headers show.
+pub(crate) fn shown<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    let bearer = || {
+        let (scheme, key) = header(HEADERS[1])?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    };
+    header(HEADERS[0]).or_else(bearer)
+}
+
 /// All keys.
 #[derive(Clone, Default)]
 pub struct Keys(Vec<(String, [u8; 32])>);
@@ -161,6 +173,18 @@ mod tests {
 
     fn keys(pairs: &[(&str, &str)]) -> BTreeMap<String, ApiKey> {
         pairs.iter().map(|(camera, key)| ((*camera).to_owned(), ApiKey((*key).to_owned()))).collect()
+    }
+
+    #[test]
+    fn a_key_is_shown_by_a_header_of_its_own_or_as_a_bearer_s() {
+        let shown = |own: Option<&'static str>, authorization: Option<&'static str>| {
+            super::shown(|name| if name == "x-api-key" { own } else { authorization })
+        };
+        assert_eq!(shown(Some("key"), Some("Bearer other")), Some("key"));
+        assert_eq!(shown(None, Some("bearer  key ")), Some("key"));
+        for none in [None, Some("key"), Some("Basic key"), Some("")] {
+            assert_eq!(shown(None, none), None);
+        }
     }
 
     #[test]

@@ -25,7 +25,6 @@ mod listing;
 mod load;
 pub mod message;
 pub mod openapi;
-pub mod picture;
 pub mod record;
 pub mod registry;
 mod rooms;
@@ -43,6 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::Config;
+pub use gantry_lpr_protocol::picture;
 
 /// How long an answer may take. Senders of this protocol give up after thirty seconds.
 const PATIENCE: Duration = Duration::from_secs(20);

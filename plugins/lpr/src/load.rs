@@ -1,24 +1,32 @@
-//! What there was before: the cameras and the counts, read from the records once.
+//! What there was before: the cameras and the counts, read from the records once; and counting again, because what is old is
+//! removed from them.
 
 use crate::desk::Desk;
 use crate::message::Kind;
 use crate::registry::Name;
 use gantry_plugin::{Host, debug};
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Records of a page.
 const PAGE: u64 = 1000;
 /// How long between two attempts, at first and at last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
+/// How long until the first count, and from one to the next at least: longer than a message can be on its way to the store,
+/// so that each is counted once.
+const RECOUNT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// How often each camera is counted again, which reads the records.
+const RECOUNT_CAMERAS: Duration = Duration::from_secs(3600);
+
 /// Reads everything that was kept before `began`. What comes later is counted as it comes.
 pub(crate) async fn load(host: Host, desk: Arc<Desk>, began: Timestamp) {
-    let loading = Loading { host, desk, began };
+    let mut loading = Loading { host, desk, began, until: began };
+    loading.look_ahead().await;
     for kind in [Kind::Detection, Kind::Health] {
-        let (total, today) = loading.counts(kind).await;
+        let (total, today) = loading.counts(kind, loading.until).await;
         loading.desk.registry().add_earlier(kind, total, today, began, Timestamp::now());
         if let Some(newest) = loading.newest(kind, &json!([])).await.as_ref().and_then(time) {
             loading.desk.registry().updated_earlier(newest);
@@ -29,12 +37,15 @@ pub(crate) async fn load(host: Host, desk: Arc<Desk>, began: Timestamp) {
     for name in names {
         loading.camera(&name).await;
     }
+    loading.recount().await;
 }
 
 struct Loading {
     host: Host,
     desk: Arc<Desk>,
     began: Timestamp,
+    /// What was before has times before this. It is itself not among them.
+    until: Timestamp,
 }
 
 impl Loading {
@@ -52,13 +63,26 @@ impl Loading {
         }
     }
 
-    fn until(&self) -> i64 {
-        // It is itself not among them.
-        self.began.as_millisecond()
+    /// Records of a clock that was ahead were before as well, whatever their times are.
+    async fn look_ahead(&mut self) {
+        let mut is_ahead = false;
+        for kind in [Kind::Detection, Kind::Health] {
+            let request =
+                json!({"collection": kind.collection(), "order": "newest", "by": "time", "limit": 1});
+            let newest = self.ask("records.query", request).await;
+            if let Some(at) = newest["records"].get(0).and_then(time) {
+                is_ahead |= self.desk.registry().has_time(at, Timestamp::now());
+            }
+        }
+        if is_ahead {
+            let mut registry = self.desk.registry();
+            registry.set_mark(Timestamp::now());
+            self.until = registry.mark();
+        }
     }
 
     fn about(&self, kind: Kind, fields: &Value) -> Value {
-        json!({"collection": kind.collection(), "to_ms": self.until(), "fields": fields})
+        json!({"collection": kind.collection(), "to_ms": self.until.as_millisecond(), "fields": fields})
     }
 
     async fn newest(&self, kind: Kind, fields: &Value) -> Option<Value> {
@@ -68,16 +92,48 @@ impl Loading {
         reply["records"].get_mut(0).map(Value::take)
     }
 
-    async fn counts(&self, kind: Kind) -> (u64, u64) {
-        let count = async |from: Option<i64>| {
-            let mut request = json!({"collection": kind.collection(), "to_ms": self.until()});
+    /// Counts again whenever somebody has looked at the numbers.
+    async fn recount(&self) {
+        let (mut pause, mut cameras, mut removed) = (RECOUNT.0, Instant::now(), false);
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = RECOUNT.1;
+            self.desk.looked().await;
+            let mark = self.desk.registry().mark();
+            for kind in [Kind::Detection, Kind::Health] {
+                let (total, today) = self.counts(kind, mark).await;
+                removed |= self.desk.registry().recounted(kind, total, today);
+            }
+            if removed && cameras.elapsed() >= RECOUNT_CAMERAS {
+                (cameras, removed) = (Instant::now(), false);
+                let names = self.desk.registry().names();
+                for name in names {
+                    if let Some(fields) = self.fields(&name) {
+                        let count = self.detections(&fields, mark).await;
+                        self.desk.registry().recounted_camera(&name, count);
+                    }
+                }
+            }
+            self.desk.registry().set_mark(Timestamp::now());
+        }
+    }
+
+    async fn counts(&self, kind: Kind, until: Timestamp) -> (u64, u64) {
+        let count = async |from: Option<i64>, until: i64| {
+            let mut request = json!({"collection": kind.collection(), "to_ms": until});
             if let Some(from) = from {
                 request["from_ms"] = from.into();
             }
             self.ask("records.count", request).await["count"].as_u64().unwrap_or(0)
         };
-        let midnight = self.desk.registry().day_begin(self.began).as_millisecond();
-        (count(None).await, count(Some(midnight)).await)
+        let (begin, end) = {
+            let registry = self.desk.registry();
+            let begin = registry.day_begin(Timestamp::now());
+            // No day has more than 25 hours.
+            (begin, registry.day_begin(begin.saturating_add(30.hours()).unwrap_or(begin)))
+        };
+        let today = until.min(end).as_millisecond();
+        (count(None, until.as_millisecond()).await, count(Some(begin.as_millisecond()), today).await)
     }
 
     async fn cameras(&self) {
@@ -103,16 +159,24 @@ impl Loading {
         }
     }
 
-    async fn camera(&self, known: &Name) {
-        let ids = self.desk.registry().ids(known);
-        let Some((camera, checkpoint)) = ids else { return };
-        let fields = json!([
+    fn fields(&self, known: &Name) -> Option<Value> {
+        let (camera, checkpoint) = self.desk.registry().ids(known)?;
+        Some(json!([
             {"path": ["camera_id"], "value": camera},
             {"path": ["checkpoint_id"], "value": checkpoint},
-        ]);
-        let request =
-            |kind: Kind| json!({"collection": kind.collection(), "to_ms": self.until(), "fields": fields});
-        let count = self.ask("records.count", request(Kind::Detection)).await["count"].as_u64().unwrap_or(0);
+        ]))
+    }
+
+    async fn detections(&self, fields: &Value, until: Timestamp) -> u64 {
+        let request = json!({
+            "collection": Kind::Detection.collection(), "to_ms": until.as_millisecond(), "fields": fields,
+        });
+        self.ask("records.count", request).await["count"].as_u64().unwrap_or(0)
+    }
+
+    async fn camera(&self, known: &Name) {
+        let Some(fields) = self.fields(known) else { return };
+        let count = self.detections(&fields, self.until).await;
         let detection = self.newest(Kind::Detection, &fields).await;
         let health = self.newest(Kind::Health, &fields).await;
         let seen = detection.as_ref().and_then(time).max(health.as_ref().and_then(time));

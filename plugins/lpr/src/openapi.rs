@@ -92,7 +92,8 @@ fn operation(id: &str, summary: &str, reply: &str, stores: bool, keys: bool) -> 
             "health" => "Health",
             _ => "Any",
         };
-        let content = json!({"required": true, "content": {"application/json": {"schema": reference(name)}}});
+        let media = json!({"schema": reference(name), "example": example(name)});
+        let content = json!({"required": true, "content": {"application/json": media}});
         operation.insert("requestBody".into(), content);
     }
     if keys {
@@ -100,6 +101,27 @@ fn operation(id: &str, summary: &str, reply: &str, stores: bool, keys: bool) -> 
     }
     operation.insert("responses".into(), responses.into());
     operation
+}
+
+/// What a camera may send.
+fn example(name: &str) -> Value {
+    let mut all = json!({"camera_id": "1", "checkpoint_id": "1", "timestamp": "2024-12-19T10:00:00Z"});
+    let more = match name {
+        "Register" => json!({}),
+        "Health" => json!({
+            "type": "health_check", "component": "camera", "status": "healthy", "message": "Camera working normally",
+            "details": {"cpu_usage": 45.2, "memory_usage": 67.8, "disk_usage": 23.1},
+        }),
+        _ => json!({
+            "type": "detection_result", "vehicles_count": 1, "plates_count": 1, "ocr_results": ["ABC1234"],
+            "vehicle_detections": [{"bbox": [10, 20, 300, 200]}], "plate_detections": [{"bbox": [120, 160, 80, 24]}],
+            "processing_time_ms": 150, "annotated_image": "/9j/2Q==", "cropped_plates": ["/9j/2Q=="],
+        }),
+    };
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more);
+    }
+    all
 }
 
 /// The description of the REST interface; `keys` says whether cameras have to show one.

@@ -28,6 +28,8 @@ struct Camera {
     health: Option<String>,
     /// There is a record of it.
     recorded: bool,
+    /// Detections that were made after the mark.
+    since: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -35,6 +37,9 @@ struct Count {
     total: u64,
     today: u64,
 }
+
+/// Days of which it is known what they counted: one that a wrong clock interrupted goes on when the clock comes back.
+const DAYS: usize = 8;
 
 /// Everything that is known without asking the store.
 #[derive(Debug)]
@@ -47,9 +52,28 @@ pub struct Registry {
     health: Count,
     /// The day of `today`.
     day: Date,
+    /// What other days counted of detections and health, the last one last.
+    other_days: Vec<(Date, u64, u64)>,
     /// When the last record was made, or else when this began.
     updated: Option<Timestamp>,
     began: Timestamp,
+    mark: Mark,
+    /// The newest time that a record has.
+    latest: Timestamp,
+}
+
+/// What has a time that is so much later than now was recorded by a clock that was ahead.
+const AHEAD: SignedDuration = SignedDuration::from_mins(1);
+/// What times of records are told apart by.
+const ONE: SignedDuration = SignedDuration::from_millis(1);
+
+/// From here on everything is counted apart: how many there were before can be asked of the store, which forgets what is old.
+#[derive(Debug, Default)]
+struct Mark {
+    at: Timestamp,
+    day: Date,
+    detections: Count,
+    health: Count,
 }
 
 impl Registry {
@@ -65,8 +89,59 @@ impl Registry {
             detections: count,
             health: count,
             day,
+            other_days: Vec::new(),
             updated: None,
             began: now,
+            mark: Mark { at: now, day, ..Mark::default() },
+            latest: now,
+        }
+    }
+
+    /// Counts apart from now on what is made.
+    pub fn set_mark(&mut self, now: Timestamp) {
+        self.turn_day(now);
+        // Whatever a clock that was ahead has recorded was before.
+        let is_ahead = self.latest.duration_since(now) > AHEAD;
+        let after = self.latest.saturating_add(ONE).unwrap_or(now);
+        let at = if is_ahead { after } else { now };
+        self.mark = Mark { at, day: self.day, ..Mark::default() };
+        self.cameras.values_mut().for_each(|camera| camera.since = 0);
+    }
+
+    /// A record has this time. Tells whether it is of a clock that was ahead of `now`.
+    pub fn has_time(&mut self, at: Timestamp, now: Timestamp) -> bool {
+        self.latest = self.latest.max(at);
+        at.duration_since(now) > AHEAD
+    }
+
+    /// The moment of the mark.
+    #[must_use]
+    pub fn mark(&self) -> Timestamp {
+        self.mark.at
+    }
+
+    /// The store has so many from before the mark, and so many of those of the mark's day. Tells whether that is less than was
+    /// known: records were removed.
+    pub fn recounted(&mut self, kind: Kind, total: u64, today: u64) -> bool {
+        let since = match kind {
+            Kind::Detection => self.mark.detections,
+            Kind::Health => self.mark.health,
+            Kind::Camera => return false,
+        };
+        let same_day = self.mark.day == self.day;
+        let Some(count) = self.count(kind) else { return false };
+        let is_less = total + since.total < count.total;
+        count.total = total + since.total;
+        if same_day {
+            count.today = today + since.today;
+        }
+        is_less
+    }
+
+    /// The same of one camera's detections.
+    pub fn recounted_camera(&mut self, name: &Name, detections: u64) {
+        if let Some(known) = self.cameras.get_mut(name) {
+            known.detections = detections + known.since;
         }
     }
 
@@ -80,9 +155,16 @@ impl Registry {
 
     fn turn_day(&mut self, now: Timestamp) {
         let day = self.days.day(now);
-        if day != self.day {
-            (self.day, self.detections.today, self.health.today) = (day, 0, 0);
+        if day == self.day {
+            return;
         }
+        if self.other_days.len() == DAYS {
+            self.other_days.remove(0);
+        }
+        self.other_days.push((self.day, self.detections.today, self.health.today));
+        let known = self.other_days.iter().position(|(known, ..)| *known == day);
+        let (_, detections, health) = known.map_or((day, 0, 0), |known| self.other_days.remove(known));
+        (self.day, self.detections.today, self.health.today) = (day, detections, health);
     }
 
     /// When the day of `now` began.
@@ -137,8 +219,25 @@ impl Registry {
 
     /// A message was kept (`new`), or was there before or not wanted. Answers whether a record of its camera is to be made.
     pub fn kept(&mut self, receipt: &Receipt, new: bool, now: Timestamp) -> bool {
+        self.kept_of(receipt, new, now, now)
+    }
+
+    /// The same of a message whose record was made at `made`.
+    pub fn kept_of(&mut self, receipt: &Receipt, new: bool, made: Timestamp, now: Timestamp) -> bool {
         self.turn_day(now);
+        let is_after = new && made.as_millisecond() >= self.mark.at.as_millisecond();
+        let is_of_its_day = is_after && self.days.day(made) == self.mark.day;
+        let since = match receipt.kind {
+            Kind::Detection => Some(&mut self.mark.detections),
+            Kind::Health => Some(&mut self.mark.health),
+            Kind::Camera => None,
+        };
+        if let Some(since) = since {
+            since.total += u64::from(is_after);
+            since.today += u64::from(is_of_its_day);
+        }
         if new {
+            self.latest = self.latest.max(made);
             self.updated = Some(now);
             if let Some(count) = self.count(receipt.kind) {
                 count.total += 1;
@@ -146,9 +245,11 @@ impl Registry {
             }
         }
         let Some(known) = self.camera(&receipt.camera, &receipt.checkpoint, now) else { return false };
-        known.last_seen = known.last_seen.max(now);
+        // Also when the clock was ahead before.
+        known.last_seen = now;
         if new && receipt.kind == Kind::Detection {
             known.detections += 1;
+            known.since += u64::from(is_after);
         }
         if let Some(status) = &receipt.status {
             known.health = Some(status.chars().take(64).collect());
@@ -185,13 +286,15 @@ impl Registry {
             detections: 0,
             health: None,
             recorded: false,
+            since: 0,
         });
         (known.camera, known.checkpoint) = (camera.clone(), checkpoint.clone());
         Some(known)
     }
 
     fn is_active(&self, camera: &Camera, now: Timestamp) -> bool {
-        now.duration_since(camera.last_seen) < self.active
+        // One that was heard of in the future was heard of by a clock that was ahead: nobody knows when.
+        now.duration_since(camera.last_seen).abs() < self.active
     }
 
     /// The `data` of `GET /api/statistics`.
@@ -232,103 +335,4 @@ impl Registry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Registry, name};
-    use crate::answer::Receipt;
-    use crate::clock::Days;
-    use crate::message::{Entry, Kind, object};
-    use jiff::{SignedDuration, Timestamp, ToSpan as _};
-    use serde_json::{Value, json};
-
-    fn now() -> Timestamp {
-        "2026-11-21T10:00:00Z".parse().unwrap()
-    }
-
-    fn registry(max: usize) -> Registry {
-        Registry::new(Days::of(Some("UTC")).unwrap(), max, SignedDuration::from_mins(5), now())
-    }
-
-    fn receipt(kind: Kind, camera: Value, time: &str) -> Receipt {
-        let body = json!({"type": "x", "camera_id": camera, "checkpoint_id": "c", "timestamp": time, "component": "c",
-            "status": "healthy"});
-        Receipt::new(&Entry::new(kind, object(body.to_string().as_bytes()).unwrap()).unwrap())
-    }
-
-    #[test]
-    fn what_is_kept_is_counted_once_whatever_time_it_says() {
-        let mut registry = registry(10);
-        for time in ["2024-12-19T10:00:00Z", "yesterday", ""] {
-            registry.kept(&receipt(Kind::Detection, json!("1"), time), true, now());
-        }
-        registry.kept(&receipt(Kind::Detection, json!("1"), "t"), false, now());
-        registry.kept(&receipt(Kind::Health, json!("1"), "t"), true, now());
-        let statistics = registry.statistics(2, now());
-        let expected = json!({"total_detections": 3, "today_detections": 3, "total_health_checks": 1,
-            "today_health_checks": 1, "total_cameras": 1, "unique_cameras": 1, "active_cameras": 1,
-            "connected_clients": 2, "last_update": "2026-11-21T10:00:00.000Z", "server_status": "running"});
-        assert_eq!(statistics.to_string(), expected.to_string());
-        let camera = &registry.cameras(now())[0];
-        assert_eq!((&camera["detection_count"], &camera["health_status"]), (&json!(3), &json!("healthy")));
-    }
-
-    #[test]
-    fn a_new_day_begins_with_nothing_and_a_silent_camera_is_offline() {
-        let mut registry = registry(10);
-        registry.kept(&receipt(Kind::Detection, json!(1), "t"), true, now());
-        let later = now() + 15.hours();
-        let statistics = registry.statistics(0, later);
-        assert_eq!(
-            (&statistics["total_detections"], &statistics["today_detections"]),
-            (&json!(1), &json!(0))
-        );
-        assert_eq!(statistics["active_cameras"], 0);
-        assert_eq!(registry.cameras(later)[0]["status"], "offline");
-        registry.add_earlier(Kind::Detection, 10, 4, now(), later);
-        assert_eq!(registry.statistics(0, later)["today_detections"], 0, "those were of the day before");
-        registry.add_earlier(Kind::Health, 10, 4, later, later);
-        assert_eq!(registry.statistics(0, later)["today_health_checks"], 4);
-    }
-
-    #[test]
-    fn a_camera_that_sends_without_registering_is_to_be_recorded_once() {
-        let mut registry = registry(10);
-        assert!(registry.kept(&receipt(Kind::Detection, json!(1), "t"), true, now()));
-        assert!(!registry.kept(&receipt(Kind::Health, json!(1), "t"), true, now()));
-        registry.not_recorded(&json!(1), &json!("c"));
-        assert!(registry.kept(&receipt(Kind::Detection, json!("1"), "t"), true, now()));
-        assert!(!registry.kept(&receipt(Kind::Camera, json!(2), "t"), true, now()), "it is one itself");
-    }
-
-    #[test]
-    fn what_was_before_is_added_to_what_came_meanwhile() {
-        let mut registry = registry(10);
-        registry.kept(&receipt(Kind::Health, json!("1"), "t"), true, now());
-        let (early, earlier) = (now() - 48.hours(), now() - 24.hours());
-        registry.updated_earlier(early);
-        assert_eq!(registry.statistics(0, now())["last_update"], "2026-11-21T10:00:00.000Z");
-        registry.recorded(&json!("1"), &json!("c"), early);
-        registry.recorded(&json!("2"), &json!("c"), early);
-        registry.add_camera(&name(&json!("1"), &json!("c")), 7, Some(earlier), Some("error"));
-        registry.add_camera(&name(&json!("2"), &json!("c")), 1, Some(earlier), Some("warning"));
-        let cameras = registry.cameras(now());
-        assert_eq!(cameras[0]["registered_at"], "2026-11-19T10:00:00.000Z");
-        assert_eq!(
-            (&cameras[0]["last_seen"], &cameras[0]["health_status"]),
-            (&json!("2026-11-21T10:00:00.000Z"), &json!("healthy"))
-        );
-        let second = json!({"camera_id": "2", "checkpoint_id": "c", "registered_at": "2026-11-19T10:00:00.000Z",
-            "last_seen": "2026-11-20T10:00:00.000Z", "status": "offline", "detection_count": 1, "health_status": "warning"});
-        assert_eq!(cameras[1].to_string(), second.to_string());
-    }
-
-    #[test]
-    fn cameras_are_bounded_and_the_same_id_of_another_type_is_the_same_camera() {
-        let mut registry = registry(2);
-        for camera in [json!(1), json!("1"), json!(2), json!(3), json!("x".repeat(2000))] {
-            registry.kept(&receipt(Kind::Detection, camera, "t"), true, now());
-        }
-        let statistics = registry.statistics(0, now());
-        assert_eq!((&statistics["total_cameras"], &statistics["total_detections"]), (&json!(2), &json!(5)));
-        assert_eq!(registry.cameras(now())[0]["camera_id"], "1", "as it wrote it last");
-    }
-}
+mod tests;

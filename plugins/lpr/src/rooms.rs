@@ -4,7 +4,7 @@ use crate::Config;
 use crate::answer::pong;
 use crate::clock::stamp;
 use crate::desk::{Desk, Done};
-use crate::key::{Grant, Keys};
+use crate::key::{self, Grant, Keys};
 use crate::record::Failure;
 use crate::session::{self, Step};
 use gantry_plugin::{Host, debug};
@@ -84,7 +84,8 @@ impl Handler for Rooms {
         let auth: Auth = auth.and_then(|auth| serde_json::from_str(auth.get()).ok()).unwrap_or_default();
         let query = || socket.query().get("api_key").or_else(|| socket.query().get("token"));
         let shown = auth.api_key.or(auth.token);
-        let grant = self.keys.grant(shown.as_deref().or_else(query));
+        let header = || key::shown(|name| socket.header(name));
+        let grant = self.keys.grant(shown.as_deref().or_else(header).or_else(query));
         let (turns, waiting) = mpsc::channel(OPEN);
         tokio::spawn(answer(socket.clone(), waiting));
         self.peers().insert(socket.id().to_owned(), Peer { grant, turns });

@@ -4,7 +4,7 @@ use crate::Config;
 use crate::api::Api;
 use crate::clock::Days;
 use crate::desk::Desk;
-use crate::key::Keys;
+use crate::key::{self, Keys};
 use crate::load::load;
 use crate::registry::Registry;
 use crate::rooms::Rooms;
@@ -43,8 +43,8 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
     let desk = Desk::new(host, calls, registry, config.pending_bytes, listening);
     let counters = listener.counters().clone();
     let rooms = Rooms::new(host, &config, desk.clone());
-    let sockets =
-        socketio::Server::new(rooms, Settings::default(), &config.limits, &config.origins, &counters);
+    let settings = Settings { headers: &key::HEADERS, ..Settings::default() };
+    let sockets = socketio::Server::new(rooms, settings, &config.limits, &config.origins, &counters);
     let clients = Clients { sockets: sockets.clone(), plain: Arc::default() };
     tokio::spawn(load(host, desk.clone(), began));
     tokio::spawn(measure(Meters::new(&host, counters.clone()), clients.clone()));

@@ -11,11 +11,19 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 pub use hyper::{Method, StatusCode, header};
 
 /// How many times `handshake_seconds` a whole body may take: a large picture over a poor line is no attack.
 const SLOW_BODY: u32 = 20;
+
+/// What is read and forgotten of a body that nobody wants, in bytes of `message_bytes` and in time.
+const UNWANTED: usize = 4;
+const UNWANTED_TIME: Duration = Duration::from_secs(10);
+
+/// Room that is made at once for a body that says how long it is.
+const ROOM: usize = 256 << 10;
 
 /// A request with a body that has not been read yet.
 pub type Request = hyper::Request<Incoming>;
@@ -141,24 +149,45 @@ pub(crate) async fn read_body_with(
     connection: &Connection,
     beat: impl FnMut(),
 ) -> Result<Bytes, BodyError> {
-    let read = collect(body, limits, Share::new(connection.budget()), beat);
-    tokio::time::timeout(slow_body(limits), read).await.unwrap_or(Err(BodyError::TooSlow))
+    let mut body = body;
+    let read = collect(&mut body, limits, Share::new(connection.budget()), beat);
+    let read = tokio::time::timeout(slow_body(limits), read).await.unwrap_or(Err(BodyError::TooSlow));
+    if matches!(read, Err(BodyError::TooLarge | BodyError::Busy)) {
+        discard(body, limits).await;
+    }
+    read
+}
+
+/// Reads a body that nobody wants and forgets it, within bounds: a peer that is still sending when its connection is closed
+/// may never see the answer.
+pub async fn discard(mut body: Incoming, limits: &Limits) {
+    let mut left = limits.message_bytes.saturating_mul(UNWANTED);
+    let read = async {
+        while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // What does not end in time is not waited for.
+    let _ = tokio::time::timeout(UNWANTED_TIME.min(limits.handshake()), read).await;
 }
 
 async fn collect(
-    mut body: Incoming,
+    body: &mut Incoming,
     limits: &Limits,
     mut share: Share,
     mut beat: impl FnMut(),
 ) -> Result<Bytes, BodyError> {
     let max = limits.message_bytes;
-    if body.size_hint().lower() > max as u64 {
+    let Some(said) = usize::try_from(body.size_hint().lower()).ok().filter(|said| *said <= max) else {
         return Err(BodyError::TooLarge);
-    }
+    };
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
         let Ok(frame) = tokio::time::timeout(limits.handshake(), frame).await else {
             return Err(BodyError::TooSlow);
         };
@@ -175,6 +204,9 @@ async fn collect(
         if first.is_empty() && all.is_empty() {
             first = data;
         } else {
+            if all.is_empty() {
+                all.reserve(said.clamp(first.len() + data.len(), ROOM.max(first.len() + data.len())));
+            }
             all.extend_from_slice(&std::mem::take(&mut first));
             all.extend_from_slice(&data);
         }
@@ -228,7 +260,7 @@ fn misdirected() -> Response {
 }
 
 /// How long a whole body or message may take that keeps coming.
-pub(crate) fn slow_body(limits: &Limits) -> std::time::Duration {
+pub(crate) fn slow_body(limits: &Limits) -> Duration {
     limits.handshake() * SLOW_BODY
 }
 

@@ -211,7 +211,8 @@ impl Listener {
                         let connection = shared(refusal, None);
                         tokio::spawn(tokio::time::timeout(REFUSAL_TIME, async move {
                             if let Some(stream) = accept(socket, tls, &limits).await {
-                                http::serve(stream, Arc::new(Refusal(why)), connection, &limits).await;
+                                let refusal = Refusal(why, limits.clone());
+                                http::serve(stream, Arc::new(refusal), connection, &limits).await;
                             }
                         }));
                     }
@@ -250,10 +251,14 @@ fn is_gone(error: &std::io::Error) -> bool {
 }
 
 /// Answers those who are too many.
-struct Refusal(&'static str);
+struct Refusal(&'static str, Limits);
 
 impl Service for Refusal {
-    async fn call(&self, _: Request, _: Connection) -> Response {
+    async fn call(&self, request: Request, _: Connection) -> Response {
+        // Who asks first is answered instead of being let go on.
+        if !request.headers().contains_key(http::header::EXPECT) {
+            http::discard(request.into_body(), &self.1).await;
+        }
         let why = serde_json::json!({"error": self.0});
         let mut response = http::json(StatusCode::SERVICE_UNAVAILABLE, &why);
         let headers = response.headers_mut();

@@ -204,3 +204,50 @@ fn a_request_in_progress_is_answered_while_the_listener_drains() {
     assert_eq!(client.join().unwrap(), 200);
     assert!(std::net::TcpStream::connect(rig.address).is_err(), "nobody listens any more");
 }
+
+/// Sends all of it before it looks at the answer, as many clients do.
+fn send_and_read(rig: &Rig, head: &str, body: &[u8]) -> Answer {
+    let mut stream = connect(rig.address);
+    stream.write_all(format!("POST /echo HTTP/1.1\r\nHost: test\r\n{head}\r\n").as_bytes()).unwrap();
+    stream.write_all(body).expect("it is read, wanted or not");
+    Answer::read(&mut stream)
+}
+
+#[test]
+fn who_sends_a_body_that_nobody_wants_to_its_end_sees_the_answer() {
+    let limits = Limits { message_bytes: 4 << 20, connections: 2, ..Limits::default() };
+    let narrow = Limits { incomplete_bytes: 1 << 20, ..limits.clone() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    // More than sockets hold, so that it would fail if nobody read it.
+    let large = vec![b'x'; 12 << 20];
+    let length = |body: &[u8]| format!("Content-Length: {}\r\n", body.len());
+    assert_eq!(send_and_read(&rig, &length(&large), &large).status, 413);
+    let chunk = [format!("{:x}\r\n", large.len()).as_bytes(), &large[..], b"\r\n0\r\n\r\n"].concat();
+    assert_eq!(send_and_read(&rig, "Transfer-Encoding: chunked\r\n", &chunk).status, 413);
+    let narrow = Rig::with(Options { limits: narrow, ..Options::default() });
+    let more_than_all_may = &large[..3 << 20];
+    assert_eq!(send_and_read(&narrow, &length(more_than_all_may), more_than_all_may).status, 503);
+    assert_eq!(send_and_read(&rig, &length(b"x"), b"x").status, 200, "and it serves on");
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = connect(rig.address);
+            write_request(&mut stream, "GET", "/nothing", &[], b"");
+            assert_eq!(Answer::read(&mut stream).status, 404);
+            stream
+        })
+        .collect();
+    assert_eq!(send_and_read(&rig, &length(&large), &large).status, 503, "it is one connection too many");
+    drop(held);
+}
+
+#[test]
+fn a_body_without_an_end_that_nobody_wants_is_read_no_further_than_its_bound() {
+    let limits = Limits { message_bytes: 1 << 20, ..Limits::default() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    let mut stream = connect(rig.address);
+    stream.write_all(b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let chunk = [&b"10000\r\n"[..], &vec![b'x'; 1 << 16], b"\r\n"].concat();
+    // Four times what is allowed, and what sockets hold of it.
+    let sent = (0..).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+    assert!(sent >= 16 && sent << 16 < 64 << 20, "{sent} chunks");
+}

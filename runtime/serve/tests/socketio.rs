@@ -52,6 +52,17 @@ fn a_polling_client_joins_is_greeted_and_gets_its_acknowledgement() {
 }
 
 #[test]
+fn headers_of_the_first_request_are_kept_when_the_plugin_asks_for_them() {
+    let settings = Settings { headers: &["x-api-key"], ..Settings::default() };
+    let rig = Rig::with(Options { settings, ..Options::default() });
+    let shown = [("X-API-Key", "a key"), ("Cookie", "nobody's business")];
+    let open = rig.send("GET", POLLING, &shown, b"").text();
+    rig.send("POST", &format!("{POLLING}&sid={}", sid(&open)), &[("X-API-Key", "another")], b"40").text();
+    let socket = rig.joined();
+    assert_eq!((socket.header("X-Api-Key"), socket.header("cookie")), (Some("a key"), None));
+}
+
+#[test]
 fn a_version_3_client_is_joined_and_greeted_at_once() {
     let rig = Rig::new();
     let open = rig.get("/socket.io/?EIO=3&transport=polling").text();

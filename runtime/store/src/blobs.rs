@@ -78,6 +78,15 @@ impl Blobs {
         }
     }
 
+    /// Has the kernel forget what it holds of a blob in memory, so that pictures which nobody may ever read again push nothing
+    /// else out, and the next ones get the same memory. Reading it later is reading from the disk.
+    pub(crate) fn forget_pages(&self, hash: &Hash) {
+        // It may be gone meanwhile; and what is not forgotten only takes memory that the kernel takes back when it must.
+        if let Ok(Some(file)) = self.open_file(hash) {
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+    }
+
     /// Deletes a blob's file. Tells whether it is gone; one that cannot be deleted is found again by the next sweep.
     pub(crate) fn remove(&self, hash: &Hash) -> bool {
         let path = self.path(hash);
@@ -152,6 +161,11 @@ impl Batch<'_> {
         self.written.push((hash, has_row));
         self.folders.extend(path.parent().map(Path::to_owned));
         Ok(())
+    }
+
+    /// What was written.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = Hash> {
+        self.written.iter().map(|(hash, _)| *hash)
     }
 
     /// Returns when all files are on the disk.

@@ -5,6 +5,7 @@ use crate::{Hash, StoreError};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use uuid::Uuid;
 
 /// The longest JSON of a record, in bytes.
@@ -30,6 +31,8 @@ pub struct Draft {
     /// A second draft of the same collection and key is answered with the id of the first, for as long as the first is
     /// kept. At most 256 bytes.
     pub dedup_key: Option<String>,
+    /// The names and contents of the blobs are part of the key, so that who appends need not hash them as well.
+    pub dedup_blobs: bool,
     /// Keeps small blobs as files, too, as large ones always are: what is removed then leaves no trace in the database.
     pub blobs_as_files: bool,
 }
@@ -122,7 +125,7 @@ impl Checked {
         self.draft.blobs_as_files || content.len() > INLINE
     }
 
-    pub(crate) fn new(draft: Draft) -> Result<Self, StoreError> {
+    pub(crate) fn new(mut draft: Draft) -> Result<Self, StoreError> {
         check_collection(&draft.collection).map_err(StoreError::BadDraft)?;
         let bad = |message: String| Err(StoreError::BadDraft(message));
         if draft.json.len() > MAX_JSON {
@@ -156,10 +159,25 @@ impl Checked {
                 return bad(format!("blob `{name}` has {len} bytes, at most {MAX_BLOB} fit: send less"));
             }
         }
-        let hashes = draft.blobs.iter().map(|(_, content)| Hash::of(content)).collect();
+        let hashes: Vec<Hash> = draft.blobs.iter().map(|(_, content)| Hash::of(content)).collect();
+        if let Some(key) = draft.dedup_key.as_mut().filter(|_| draft.dedup_blobs) {
+            key.push_str(&format!(":{}", of_all(&draft.blobs, &hashes)));
+        }
         let bytes = draft.json.len() + draft.blobs.iter().map(|(_, content)| content.len()).sum::<usize>();
         Ok(Self { draft, hashes, bytes })
     }
+}
+
+/// The hash of names and contents, in whatever order they are.
+fn of_all(blobs: &[(String, Bytes)], hashes: &[Hash]) -> Hash {
+    let mut all: Vec<_> = blobs.iter().map(|(name, _)| name).zip(hashes).collect();
+    all.sort_unstable();
+    let mut text = String::new();
+    for (name, hash) in all {
+        // No name has a line's end in it.
+        let _ = writeln!(text, "{name}\n{hash}");
+    }
+    Hash::of(text.as_bytes())
 }
 
 /// Whether this can be a collection's name; otherwise what to do about it.

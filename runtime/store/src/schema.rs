@@ -74,7 +74,10 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> 
     if format > FORMAT {
         return Err(OpenError::Other(StoreError::Newer { found: format, known: FORMAT }));
     }
-    conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
+    // It is for ever; saying it again writes, for which a full disk has no room.
+    if format == 0 {
+        conn.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
+    }
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(OpenError::Other(StoreError::NoLog(path.to_owned())));
@@ -102,7 +105,10 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> 
             return Err(OpenError::Corrupt(verdict));
         }
     }
-    conn.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)", [])?;
+    // After a kill it says so already, and a disk that is full has no room for saying it again.
+    if clean != Some(0) {
+        conn.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)", [])?;
+    }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok((conn, is_clean))
 }

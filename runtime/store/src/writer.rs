@@ -12,7 +12,7 @@ use crate::tidy::STEP_AFTER;
 use crate::watch::Watchers;
 use crate::{Appended, Hash, Settings, StoreError};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_secs(10);
 
 /// How long a group may wait for those who were in the last one, at most.
 const MAX_PAUSE: Duration = Duration::from_millis(2);
+
+/// So many of the newest blobs that are files stay in memory, for those who read them as they come.
+const READ_SOON: usize = 64;
 
 /// What rows, indexes and logs of one record may take beside its JSON and blobs, roughly.
 const OVERHEAD: u64 = 16 * 1024;
@@ -49,6 +52,8 @@ pub(crate) struct Writer {
     acks: BTreeMap<String, i64>,
     /// Blobs that were found damaged: the next append that has them writes them anew.
     suspects: BTreeSet<Hash>,
+    /// The newest blobs that are files.
+    newest: VecDeque<Hash>,
     /// The next of the 256 folders to be swept.
     pub(crate) sweep: Option<u8>,
     /// Files could not be deleted, or not be looked for: the next start sweeps again.
@@ -86,6 +91,7 @@ impl Writer {
             watchers,
             acks: BTreeMap::new(),
             suspects: BTreeSet::new(),
+            newest: VecDeque::new(),
             sweep: None,
             has_leftovers: false,
             has_old_log: false,
@@ -123,6 +129,7 @@ impl Writer {
             for (reply, outcome) in answers {
                 reply.send(outcome);
             }
+            self.forget_pages();
             for task in work.tasks {
                 task(&mut self);
             }
@@ -182,10 +189,17 @@ impl Writer {
                 }
             }
         }
+        self.newest.extend(batch.hashes());
         batch.discard_unused(&used);
         self.note_full(&outcomes);
         let lost = || Err(StoreError::Closed);
         replies.into_iter().zip(outcomes.into_iter().map(|o| o.unwrap_or_else(lost))).collect()
+    }
+
+    /// Blobs that are on the disk need no memory after a while.
+    fn forget_pages(&mut self) {
+        let many = self.newest.len().saturating_sub(READ_SOON);
+        self.newest.drain(..many).for_each(|hash| self.blobs.forget_pages(&hash));
     }
 
     /// Writes the files of one append, unless it is a duplicate: then it is answered.
@@ -213,8 +227,8 @@ impl Writer {
             if has_row && content.len() <= INLINE {
                 continue;
             }
-            let size = self.blobs.size(hash).map_err(StoreError::io(&path))?;
-            if has_row && size == Some(content.len() as u64) && !self.suspects.contains(hash) {
+            let is_whole = || self.blobs.size(hash).map(|size| size == Some(content.len() as u64));
+            if has_row && is_whole().map_err(StoreError::io(&path))? && !self.suspects.contains(hash) {
                 continue;
             }
             batch.write(*hash, content, has_row).map_err(|error| self.file_error(path, error))?;
@@ -233,7 +247,7 @@ impl Writer {
         if self.acks.is_empty() && outcomes.iter().all(Option::is_some) {
             return Ok(grown);
         }
-        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut totals = self.totals.clone();
         let (mut seq, mut last_id) = (self.last_seq, None);
         let now = (self.settings.clock)();
@@ -274,7 +288,7 @@ impl Writer {
                 .execute(params![seq, id.as_bytes()])?;
         }
         totals.save(&self.conn)?;
-        self.conn.execute_batch("COMMIT")?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
         self.last_seq = seq;
         self.totals = totals;
         for (name, seq) in std::mem::take(&mut self.acks) {

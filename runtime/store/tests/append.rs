@@ -115,6 +115,25 @@ fn a_key_that_was_seen_is_answered_with_the_first_id_also_within_one_group() {
 }
 
 #[test]
+fn where_the_blobs_are_part_of_the_key_other_bytes_or_names_are_another_record_and_their_order_is_none() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    let append = |blobs: &[(&str, u64)]| {
+        let blobs = blobs.iter().map(|(name, seed)| ((*name).to_owned(), picture(*seed, 50_000))).collect();
+        let keyed = Draft { dedup_key: Some("k".into()), dedup_blobs: true, ..draft("detections", "1") };
+        store.append_wait(Draft { blobs, ..keyed }).unwrap()
+    };
+    let first = append(&[("a", 1), ("b", 2)]);
+    for same in [append(&[("a", 1), ("b", 2)]), append(&[("b", 2), ("a", 1)])] {
+        assert_eq!((same.id, same.is_duplicate), (first.id, true));
+    }
+    for other in [&[("a", 1), ("b", 3)][..], &[("a", 2), ("b", 1)], &[("a", 1)], &[("a", 1), ("c", 2)], &[]] {
+        assert!(!append(other).is_duplicate, "{other:?}");
+        assert!(append(other).is_duplicate, "{other:?}");
+    }
+}
+
+#[test]
 fn records_with_the_same_bytes_share_one_file() {
     let fixture = Fixture::new();
     let store = fixture.open();

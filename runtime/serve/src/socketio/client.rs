@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) polled: AtomicU64,
     socket_id: String,
     query: Query,
+    /// What its first request said besides, of the headers that the settings name.
+    headers: Vec<(&'static str, String)>,
     peer: SocketAddr,
     session: Mutex<Session>,
     transport: Mutex<Transport>,
@@ -60,6 +62,7 @@ pub(super) struct Arrival {
     pub(super) socket_id: String,
     pub(super) version: Version,
     pub(super) query: Query,
+    pub(super) headers: Vec<(&'static str, String)>,
     pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
     pub(super) budget: Arc<Budget>,
@@ -78,7 +81,7 @@ impl Drop for Visit {
 impl Client {
     /// A client whose session has begun; what that does is to be [`apply`](Self::apply)-ed once it can be found.
     pub(super) fn new(arrival: Arrival, inner: &Arc<Inner>) -> (Arc<Self>, Vec<Effect>) {
-        let Arrival { sid, socket_id, version, query, peer, transport, budget } = arrival;
+        let Arrival { sid, socket_id, version, query, headers, peer, transport, budget } = arrival;
         let mut effects = Vec::new();
         let session = Session::new(
             version,
@@ -99,6 +102,7 @@ impl Client {
             polled: AtomicU64::new(inner.frames.published()),
             socket_id,
             query,
+            headers,
             peer,
             session: Mutex::new(session),
             transport: Mutex::new(transport),
@@ -309,6 +313,13 @@ impl Socket {
     #[must_use]
     pub fn query(&self) -> &Query {
         &self.0.query
+    }
+
+    /// A header of its first request, of those that [`Settings::headers`](super::Settings::headers) names.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.0.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
     }
 
     /// The Engine.IO revision that it speaks.

@@ -234,7 +234,10 @@ impl Server {
         let socket_id = if version == Version::V3 { sid.clone() } else { socket_id };
         let transport = if websocket { Transport::WebSocket } else { Transport::Polling };
         let (peer, budget) = (connection.peer(), connection.budget());
-        let arrival = Arrival { sid, socket_id, version, query, peer, transport, budget };
+        let said =
+            |name: &&'static str| Some((*name, request.headers().get(*name)?.to_str().ok()?.to_owned()));
+        let headers = self.inner.settings.headers.iter().filter_map(said).collect();
+        let arrival = Arrival { sid, socket_id, version, query, headers, peer, transport, budget };
         if !websocket {
             let client = self.begin(arrival);
             return reply(&client, &[], &take(&client));

@@ -20,6 +20,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an upgrade to WebSocket may take.
     pub upgrade_timeout: Duration,
+    /// Which headers of a client's first request are kept as long as the client: see [`Socket::header`](super::Socket::header).
+    pub headers: &'static [&'static str],
 }
 
 impl Default for Settings {
@@ -30,6 +32,7 @@ impl Default for Settings {
             ping_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(45),
             upgrade_timeout: Duration::from_secs(10),
+            headers: &[],
         }
     }
 }

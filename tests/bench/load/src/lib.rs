@@ -17,6 +17,7 @@ pub mod process;
 pub mod report;
 pub mod roster;
 pub mod run;
+pub mod serial;
 pub mod stamp;
 pub mod state;
 pub mod tally;

@@ -76,7 +76,8 @@ pub struct Options {
     /// Method of the request (httpget).
     #[arg(long, default_value = "GET")]
     pub method: String,
-    /// A file whose contents are the request's body, as JSON (httpget).
+    /// A file whose contents are the request's body, as JSON (httpget). Where it has the text SERIAL0000000000 each request
+    /// has another number.
     #[arg(long)]
     pub body: Option<PathBuf>,
     /// A header line of the request, such as `Authorization: Bearer x` (httpget, mjpeg).

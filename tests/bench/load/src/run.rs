@@ -5,6 +5,7 @@ use crate::options::Options;
 use crate::process::{Measured, Meter};
 use crate::report::{self, Cost, Report, Spread, Sum, rounded};
 use crate::roster::Roster;
+use crate::serial::Serial;
 use crate::tally::Tally;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,6 +26,8 @@ pub struct Run {
     pub body: Vec<u8>,
     /// Who is connected.
     pub roster: Roster,
+    /// The numbers of requests.
+    pub serial: Serial,
     measuring: AtomicBool,
     stop: watch::Sender<bool>,
 }
@@ -36,6 +39,7 @@ impl Run {
             options,
             body,
             roster: Roster::default(),
+            serial: Serial::default(),
             measuring: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         }

@@ -3,6 +3,7 @@
 use super::wire_stream::WireStream;
 use crate::options::Options;
 use crate::run::Run;
+use crate::serial;
 use crate::tally::Tally;
 use crate::wire::http::Head;
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 pub(super) async fn receive(run: &Run, tally: &mut Tally) -> Result<(), String> {
     let options = &run.options;
-    let request = request(options, &run.body);
+    let mut request = request(options, &run.body);
+    let places = serial::places(&request);
     let begun = Instant::now();
     let mut stream = WireStream::connect((options.host, options.port), None).await?;
     run.roster.note_connected(begun);
@@ -20,6 +22,7 @@ pub(super) async fn receive(run: &Run, tally: &mut Tally) -> Result<(), String> 
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        run.serial.stamp(&mut request, &places);
         let asked = Instant::now();
         let head = stream.request(&request).await?;
         head.expect(200)?;

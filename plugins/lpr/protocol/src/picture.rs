@@ -18,6 +18,8 @@ const PICTURE_CHARS: usize = 64;
 const OTHER_CHARS: usize = 1024;
 /// Text that is longer is no part of the JSON, whatever it is.
 const TEXT_CHARS: usize = 64 << 10;
+/// `data:image/jpeg;base64,` and the like is not longer.
+const HEAD_CHARS: usize = 127 + ";base64,".len();
 /// The key of a mark.
 const MARK: &str = "$blob";
 /// The blob of those for which there is no other.
@@ -191,9 +193,10 @@ fn decode(text: &str, least: usize) -> Option<(Form, String, Bytes)> {
     if text.len() < least {
         return None;
     }
-    let (prefix, base64) = match text.find(";base64,") {
-        Some(at) if text.starts_with("data:") && at < 128 => text.split_at(at + ";base64,".len()),
-        _ => ("", text),
+    let head = text.get(..text.floor_char_boundary(HEAD_CHARS)).filter(|head| head.starts_with("data:"));
+    let (prefix, base64) = match head.and_then(|head| head.find(";base64,")) {
+        Some(at) => text.split_at(at + ";base64,".len()),
+        None => ("", text),
     };
     let long =
         || (text.len() > TEXT_CHARS).then(|| (Form::Text, String::new(), Bytes::from(text.to_owned())));
