@@ -1,8 +1,9 @@
-//! The plugin without a gateway, and many devices that send to it at once over loopback: what a datagram costs, and whether
-//! any picture is lost.
+//! The plugin without a gateway, and many devices that send to it at once over loopback: what a datagram costs, how many the
+//! system had no room for, and whether any picture is lost.
 //!
-//! `cargo run --release -p gantry-espcam --example cameras -- DEVICES PICTURES BYTES LARGEST old|newer`. Linux only: the CPU
-//! time of the plugin's thread is read from /proc.
+//! `cargo run --release -p gantry-espcam --example cameras -- DEVICES PICTURES BYTES LARGEST old|newer SOCKETS`. Linux only: the
+//! CPU time of the plugin's threads and the sockets' drops are read from /proc. Each of the SOCKETS has the buffer that the
+//! default of `net.core.rmem_max` allows.
 
 use gantry_espcam::datagram::{Data, HEADER, Request, end};
 use gantry_espcam::gantry_plugin_v1;
@@ -25,11 +26,21 @@ struct Device {
 fn cpu_ms() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-    let ours = stats.filter(|stat| stat.contains("(espcam)"));
+    let ours = stats.filter(|stat| stat.contains("(espcam"));
     let ticks = |stat: String| -> u64 {
         stat.split(' ').skip(13).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
     };
     ours.map(ticks).sum::<u64>() * 10
+}
+
+/// Datagrams that the system dropped before the plugin could take them.
+fn drops(address: &str) -> u64 {
+    let port = address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or_default();
+    let table = std::fs::read_to_string("/proc/self/net/udp").unwrap_or_default();
+    let ours =
+        |line: &&str| line.split_whitespace().nth(1).is_some_and(|at| at.ends_with(&format!(":{port:04X}")));
+    let last = |line: &str| line.split_whitespace().next_back()?.parse::<u64>().ok();
+    table.lines().filter(ours).filter_map(last).sum()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,16 +48,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |i: usize, default: usize| args.get(i).map_or(Ok(default), |arg| arg.parse());
     let (count, pictures, bytes, largest) =
         (number(1, 200)?, number(2, 5)?, number(3, 60_000)?, number(4, 1460)?);
+    let sockets = number(6, 20)?;
     let newer = args.get(5).is_some_and(|kind| kind == "newer");
     let stored = Arc::new(AtomicUsize::new(0));
     let shelf = stored.clone();
     let append: BlobService = Box::new(move |_, _| {
         Ok(json!({"id": format!("r{}", shelf.fetch_add(1, Relaxed)), "duplicate": false}))
     });
-    let mut host = Host::start_with(&gantry_plugin_v1, json!({"bind": "127.0.0.1:0"}), |host| {
-        host.offer_with_blobs("records.append", append);
-        host.offer("endpoints.announce", Box::new(|_| Ok(json!({}))));
-    })?;
+    let mut host = Host::start_with(
+        &gantry_plugin_v1,
+        json!({"bind": "127.0.0.1:0", "receive_sockets": sockets, "receive_buffer": sockets * 212_992}),
+        |host| {
+            host.offer_with_blobs("records.append", append);
+            host.offer("endpoints.announce", Box::new(|_| Ok(json!({}))));
+        },
+    )?;
     let said = host.health().map(|(_, message)| message).unwrap_or_default();
     let address = said.trim_start_matches("listening on ").to_owned();
     let mut picture = vec![7; bytes.max(4)];
@@ -131,10 +147,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let datagrams = host.metric("datagrams").unwrap_or_default();
     println!(
         "{count} devices, {pictures} pictures of {bytes} bytes in {total} packets each: {} stored in {seconds:.2} s, \
-         {datagrams} datagrams, {:.0} a second, {:.2} µs CPU of the plugin each, {resent} sent again",
+         {datagrams} datagrams, {:.0} a second, {:.2} µs CPU of the plugin each, {resent} sent again, {} without room in \
+         the system",
         stored.load(Relaxed),
         datagrams / seconds,
         cpu as f64 * 1000.0 / datagrams.max(1.0),
+        drops(&address),
     );
     Ok(())
 }

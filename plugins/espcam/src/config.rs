@@ -19,9 +19,19 @@ pub struct Config {
     /// taken for something new.
     #[schemars(range(min = 1, max = 3600))]
     pub remember_seconds: u32,
-    /// Bytes of datagrams that may wait for us in the kernel. It gives at most `net.core.rmem_max`.
+    /// The detector that looks at pictures before they are stored: one of the gateway's `[detectors]`. Without it nobody does.
+    pub analysis: Option<String>,
+    /// Milliseconds after which a picture is stored without having been looked at. Its device waits for an answer meanwhile,
+    /// and repeats itself after 5 s.
+    #[schemars(range(min = 50, max = 4000))]
+    pub analysis_timeout_ms: u32,
+    /// Bytes of datagrams that may wait for us in the kernel.
     #[schemars(range(min = 4096, max = 1_073_741_824))]
     pub receive_buffer: usize,
+    /// Sockets that share the port, and `receive_buffer`. 0: as many as it takes, because the kernel gives each at most
+    /// `net.core.rmem_max`.
+    #[schemars(range(max = 64))]
+    pub receive_sockets: usize,
     /// Bounds on what devices can cost.
     pub limits: Limits,
 }
@@ -43,6 +53,12 @@ pub struct Limits {
     /// acknowledged; when three quarters are in use, new requests are refused: busy.
     #[schemars(range(min = 65_536))]
     pub bytes: usize,
+    /// Pictures before the detector at the same time. More are stored without having been looked at.
+    #[schemars(range(min = 1, max = 64))]
+    pub analyses: usize,
+    /// Bytes of datagrams that have been received and wait for their turn. More are dropped.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
+    pub waiting_bytes: usize,
     /// Requests a second of one address. More are refused: busy.
     #[schemars(range(min = 1))]
     pub requests_per_second_per_address: u32,
@@ -63,7 +79,10 @@ impl Default for Config {
             bind: SocketAddr::from(([0, 0, 0, 0], 44_444)),
             idle_timeout_seconds: 20,
             remember_seconds: 60,
-            receive_buffer: 4 << 20,
+            analysis: None,
+            analysis_timeout_ms: 2000,
+            receive_buffer: 16 << 20,
+            receive_sockets: 0,
             limits: Limits::default(),
         }
     }
@@ -76,6 +95,8 @@ impl Default for Limits {
             transfers_per_address: 512,
             picture_bytes: 8 << 20,
             bytes: 64 << 20,
+            analyses: 16,
+            waiting_bytes: 16 << 20,
             requests_per_second_per_address: 2000,
             requests_per_second: 4000,
             datagrams_per_second_per_address: 50_000,
@@ -100,6 +121,12 @@ impl Config {
         Duration::from_secs(self.remember_seconds.into())
     }
 
+    /// [`analysis_timeout_ms`](Self::analysis_timeout_ms) as a time.
+    #[must_use]
+    pub fn analysis_timeout(&self) -> Duration {
+        Duration::from_millis(self.analysis_timeout_ms.into())
+    }
+
     /// What the types cannot say.
     pub(crate) fn check(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -117,10 +144,14 @@ impl Config {
         within("idle_timeout_seconds", number(self.idle_timeout_seconds), 1, 3600);
         within("remember_seconds", number(self.remember_seconds), 1, 3600);
         within("receive_buffer", self.receive_buffer, 4096, 1 << 30);
+        within("receive_sockets", self.receive_sockets, 0, 64);
+        within("analysis_timeout_ms", number(self.analysis_timeout_ms), 50, 4000);
         let limits = &self.limits;
         within("limits.transfers", limits.transfers, 1, 65_536);
         within("limits.transfers_per_address", limits.transfers_per_address, 1, 65_536);
         within("limits.picture_bytes", limits.picture_bytes, 1024, MAX_PICTURE);
+        within("limits.analyses", limits.analyses, 1, 64);
+        within("limits.waiting_bytes", limits.waiting_bytes, 65_536, 1 << 30);
         // Requests are refused from three quarters on: one picture has to fit below.
         within("limits.bytes", limits.bytes, limits.picture_bytes.saturating_mul(2).max(65_536), usize::MAX);
         for (path, rate) in [

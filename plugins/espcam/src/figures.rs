@@ -23,6 +23,10 @@ pub struct Figures {
     pub dropped: u64,
     /// Transfers that ended without a picture: gave up, began anew, or what came is no picture.
     pub aborted: u64,
+    /// Pictures that the detector has looked at.
+    pub looked: u64,
+    /// Pictures that were stored without that: it failed, was too slow, or had too many before it.
+    pub unlooked: u64,
     /// Attempts to store a picture that the store refused.
     pub store_refusals: u64,
     /// Bytes of the pictures that were stored.

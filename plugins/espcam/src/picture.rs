@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 
 /// The service that keeps records.
 pub(crate) const APPEND: &str = "records.append";
+/// The service that looks at pictures.
+pub(crate) const LOOK: &str = "pictures.look";
 
 /// A picture that has come whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Picture {
     pub bytes: Vec<u8>,
     /// The same for every attempt to keep this picture, and for no other.
     pub key: String,
+    /// What a detector saw, or why none did. `None`: none was asked.
+    pub analysis: Option<Value>,
 }
 
 impl Picture {
@@ -36,7 +40,7 @@ impl Picture {
     #[must_use]
     pub fn record(&self) -> Value {
         let size = self.size();
-        json!({
+        let mut record = json!({
             "collection": "pictures",
             "time_ms": self.time_ms,
             "dedup_key": self.key,
@@ -54,7 +58,11 @@ impl Picture {
                 "height": size.map(|size| size.1),
                 "format": "jpeg",
             },
-        })
+        });
+        if let Some(analysis) = &self.analysis {
+            record["data"]["analysis"] = analysis.clone();
+        }
+        record
     }
 
     /// The topic on which a stored picture is told.
@@ -67,15 +75,42 @@ impl Picture {
     #[must_use]
     pub fn message(&self, record: &str) -> Value {
         let size = self.size();
-        json!({
+        let mut message = json!({
             "record": record,
             "device": self.device,
             "bytes": self.bytes.len(),
             "width": size.map(|size| size.0),
             "height": size.map(|size| size.1),
             "time_ms": self.time_ms,
-        })
+        });
+        if let Some(analysis) = &self.analysis {
+            message["people"] = analysis["people"].clone();
+        }
+        message
     }
+}
+
+/// What is noted of a picture that `detector` was asked about.
+pub(crate) fn analysis(detector: &str, seen: Result<Value, String>) -> Value {
+    let seen = seen.map(serde_json::from_value::<Seen>);
+    let Seen { objects, duration_ms } = match seen {
+        Ok(Ok(seen)) => seen,
+        Ok(Err(_)) => return unseen(detector, "the detector answers in other words than agreed"),
+        Err(error) => return unseen(detector, &error),
+    };
+    let people = objects.iter().filter(|object| object["class"] == "person").count();
+    json!({ "detector": detector, "people": people, "objects": objects, "duration_ms": duration_ms })
+}
+
+/// What is noted of a picture that nobody has looked at.
+pub(crate) fn unseen(detector: &str, why: &str) -> Value {
+    json!({ "detector": detector, "error": why })
+}
+
+#[derive(Deserialize)]
+struct Seen {
+    objects: Vec<Value>,
+    duration_ms: f64,
 }
 
 /// What became of a picture that was to be kept.
@@ -118,13 +153,22 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, Picture};
+    use super::{Outcome, Picture, analysis};
     use serde_json::json;
 
     fn picture(bytes: &[u8]) -> Picture {
         let source = "[::ffff:10.0.0.9]:4000".parse().unwrap();
         let bytes = bytes.to_vec();
-        Picture { device: 7, source, time_ms: 5000, duration_ms: 80, packets: 3, bytes, key: "k-1".into() }
+        Picture {
+            device: 7,
+            source,
+            time_ms: 5000,
+            duration_ms: 80,
+            packets: 3,
+            bytes,
+            key: "k-1".into(),
+            analysis: None,
+        }
     }
 
     #[test]
@@ -143,6 +187,31 @@ mod tests {
         let told =
             json!({"record": "r1", "device": 7, "bytes": 15, "width": 640, "height": 480, "time_ms": 5000});
         assert_eq!((picture.topic().as_str(), picture.message("r1")), ("pictures/7", told));
+    }
+
+    #[test]
+    fn what_a_detector_saw_is_in_the_record_and_how_many_people_in_the_message() {
+        let mut picture = picture(b"\xff\xd8\xff\xd9");
+        let objects = json!([{"class": "person", "score": 0.9, "box": [0.1, 0.1, 0.2, 0.5]}, {"class": "face"},
+            {"class": "person"}]);
+        let seen = json!({"objects": objects, "width": 8, "height": 8, "duration_ms": 16.5});
+        picture.analysis = Some(analysis("people", Ok(seen)));
+        let noted = json!({"detector": "people", "people": 2, "objects": objects, "duration_ms": 16.5});
+        assert_eq!(
+            (&picture.record()["data"]["analysis"], &picture.message("r")["people"]),
+            (&noted, &json!(2))
+        );
+        for answer in
+            [Err("it is late".to_owned()), Ok(json!({})), Ok(json!({"objects": 7, "duration_ms": 1}))]
+        {
+            picture.analysis = Some(analysis("people", answer));
+            let (record, message) = (picture.record(), picture.message("r"));
+            assert!(record["data"]["analysis"]["error"].is_string(), "{record}");
+            assert_eq!(
+                (&record["data"]["analysis"]["people"], &message["people"]),
+                (&json!(null), &json!(null))
+            );
+        }
     }
 
     #[test]

@@ -1,19 +1,21 @@
-//! The socket, and what the worker does between it, the session and the runtime.
+//! What the threads do between the sockets, the session and the runtime.
 
+use crate::Call;
 use crate::config::Config;
 use crate::figures::Figures;
-use crate::picture::{APPEND, Outcome};
+use crate::inbox::{Batch, Inbox};
+use crate::picture::{APPEND, LOOK, Outcome};
 use crate::session::{Effect, Moment, Session};
+use crate::sockets::Sockets;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Health, Host, Metric, debug, info, warn};
-use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Larger than any datagram, so that none is cut without notice.
-const BUFFER: usize = 1 << 16;
 /// Datagrams that are taken before anything else has its turn.
 const BATCH: usize = 64;
 /// How often times are looked at while there are transfers.
@@ -21,73 +23,71 @@ const TICK: Duration = Duration::from_millis(200);
 /// A datagram that the socket did not give has left an error; it is not asked again before.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// Answers of the store, with the tokens of the attempts.
-pub(crate) type Answers = mpsc::UnboundedReceiver<(u64, Outcome)>;
+/// An answer of the runtime.
+pub(crate) type Answer = (Call, Result<Value, String>);
 
 /// What the worker is given when it starts.
 pub(crate) struct Parts {
     pub(crate) host: Host,
     pub(crate) config: Config,
-    pub(crate) socket: UdpSocket,
-    pub(crate) answers: Answers,
-    /// The token of the first attempt: those below are the plugin's own.
-    pub(crate) first_token: u64,
+    /// Replies go out here.
+    pub(crate) sockets: Sockets,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) answers: mpsc::UnboundedReceiver<Answer>,
 }
 
-/// Opens the socket. The second number is how many bytes the kernel lets wait.
-pub(crate) fn open(config: &Config) -> io::Result<(UdpSocket, usize)> {
-    let bind = config.bind;
-    let socket = socket2::Socket::new(socket2::Domain::for_address(bind), socket2::Type::DGRAM, None)?;
-    // The kernel gives what it may, and says so by what it answers.
-    let _ = socket.set_recv_buffer_size(config.receive_buffer);
-    let _ = socket.set_send_buffer_size(config.receive_buffer);
-    let room = socket.recv_buffer_size()?;
-    socket.bind(&bind.into())?;
-    socket.set_nonblocking(true)?;
-    Ok((socket.into(), room))
+/// Empties the sockets until the plugin stops.
+pub(crate) async fn receive(host: Host, sockets: Sockets, inbox: Arc<Inbox>, mut stopping: Stopping) {
+    let mut reading = match sockets.reading() {
+        Ok(reading) => reading,
+        Err(error) => return host.health(Health::Failed, &format!("cannot use the socket: {error}")),
+    };
+    loop {
+        let ready = tokio::select! {
+            () = stopping.wait() => return,
+            ready = reading.ready() => ready,
+        };
+        if let Err(error) = ready.and_then(|()| reading.empty(&inbox)) {
+            debug!(host, "cannot receive: {error}");
+            tokio::time::sleep(BREATH).await;
+        }
+    }
 }
 
 /// Serves until the plugin stops.
 pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
-    let Parts { host, config, socket, mut answers, first_token } = parts;
-    let socket = match tokio::net::UdpSocket::from_std(socket) {
-        Ok(socket) => socket,
-        Err(error) => return host.health(Health::Failed, &format!("cannot use the socket: {error}")),
-    };
-    let address = socket.local_addr().unwrap_or(config.bind);
+    let Parts { host, config, sockets, inbox, mut answers } = parts;
+    let address = sockets.address().unwrap_or(config.bind);
     let mut server = Server {
         host,
-        socket,
+        sockets,
+        analysis: config.analysis.clone(),
+        analysis_timeout: config.analysis_timeout(),
         session: Session::new(config),
         effects: Vec::new(),
         meters: Meters::new(&host),
         start: Instant::now(),
-        first_token,
         unsent: 0,
         address,
         refused: false,
+        blind: false,
     };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut metered = server.start;
-    let mut buffer = vec![0; BUFFER];
+    let (mut metered, mut batch) = (server.start, Batch::default());
     loop {
         let busy = !server.session.is_idle() || server.meters.are_behind(&server.session.figures());
         tokio::select! {
             () = stopping.wait() => return,
-            Some((token, outcome)) = answers.recv() => server.stored(token, outcome),
-            ready = server.socket.readable() => {
-                if ready.is_err() || !server.receive(&mut buffer) {
-                    tokio::time::sleep(BREATH).await;
-                }
-            }
+            Some((call, answer)) = answers.recv() => server.answered(call, answer),
+            () = inbox.fill(&mut batch) => server.receive(&mut batch),
             _ = ticks.tick(), if busy => {
                 let now = server.now();
                 server.session.tick(now, &mut server.effects);
                 server.act();
                 if metered.elapsed() >= Duration::from_secs(1) {
                     metered = Instant::now();
-                    server.meters.record(&server.session.figures(), server.unsent);
+                    server.measure(inbox.dropped());
                 }
             }
         }
@@ -96,18 +96,22 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
 
 struct Server {
     host: Host,
-    socket: tokio::net::UdpSocket,
+    sockets: Sockets,
+    /// The detector that pictures are shown, if there is one, and how long it may take.
+    analysis: Option<String>,
+    analysis_timeout: Duration,
     session: Session,
     /// Empty between two events.
     effects: Vec<Effect>,
     meters: Meters,
     start: Instant,
-    first_token: u64,
     /// Replies that the kernel had no room for.
     unsent: u64,
     address: SocketAddr,
     /// Whether the store refused last.
     refused: bool,
+    /// Whether the last picture was not looked at.
+    blind: bool,
 }
 
 impl Server {
@@ -116,31 +120,51 @@ impl Server {
         Moment { at: self.start.elapsed(), unix_ms: i64::try_from(since.as_millis()).unwrap_or_default() }
     }
 
-    /// Takes what has come. `false`: the socket is in trouble.
-    fn receive(&mut self, buffer: &mut [u8]) -> bool {
+    /// Takes some of what has come.
+    fn receive(&mut self, batch: &mut Batch) {
         for _ in 0..BATCH {
-            match self.socket.try_recv_from(buffer) {
-                Ok((length, from)) => {
-                    let now = self.now();
-                    self.session.datagram(now, from, &buffer[..length], &mut self.effects);
-                    self.act();
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) => {
-                    debug!(self.host, "cannot receive: {error}");
-                    return false;
-                }
-            }
+            let now = self.now();
+            let Some((from, bytes)) = batch.next() else { return };
+            self.session.datagram(now, from, bytes, &mut self.effects);
+            self.act();
         }
-        true
     }
 
-    fn stored(&mut self, token: u64, outcome: Outcome) {
-        let Some(token) = token.checked_sub(self.first_token) else { return };
-        self.judge(&outcome);
+    fn answered(&mut self, call: Call, answer: Result<Value, String>) {
         let now = self.now();
-        self.session.stored(now, token, outcome, &mut self.effects);
+        match call {
+            Call::Look(token) => {
+                self.judge_sight(answer.as_ref().err());
+                self.session.looked(now, token, answer, &mut self.effects);
+            }
+            Call::Store(token) => {
+                let outcome = Outcome::of(answer);
+                self.judge(&outcome);
+                self.session.stored(now, token, outcome, &mut self.effects);
+            }
+        }
         self.act();
+    }
+
+    /// Tells whether pictures are looked at, when that has changed. Why a detector does not look is in its own health.
+    fn judge_sight(&mut self, error: Option<&String>) {
+        match error {
+            Some(why) if !self.blind => {
+                warn!(self.host, "a picture is stored without having been looked at: {why}");
+            }
+            None if self.blind => info!(self.host, "pictures are looked at again"),
+            _ => {}
+        }
+        self.blind = error.is_some();
+    }
+
+    fn measure(&mut self, dropped: u64) {
+        let lost = self.sockets.lost();
+        if lost > 0 && self.meters.last_lost == 0 {
+            let why = "the system had no room for them: raise `receive_buffer`";
+            info!(self.host, "{lost} datagrams are lost: {why}");
+        }
+        self.meters.record(&self.session.figures(), self.unsent, dropped, lost);
     }
 
     /// Tells how the store does, when that has changed.
@@ -180,23 +204,42 @@ impl Server {
     fn act_on(&mut self, effect: Effect) {
         match effect {
             Effect::Send { to, datagram } => {
-                // It is not waited for: a reply to an address that nobody has fills the kernel's memory for seconds.
                 // Devices repeat what is not answered.
-                if let Err(error) = self.socket.try_send_to(&datagram, to) {
+                if let Err(error) = self.sockets.send(&datagram, to) {
                     self.unsent += 1;
                     debug!(self.host, "no reply to {to}: {error}");
                 }
             }
+            Effect::Look { token, picture } => {
+                let within = u64::try_from(self.analysis_timeout.as_millis()).unwrap_or(u64::MAX);
+                let request = json!({ "detector": self.analysis, "within_ms": within });
+                self.call(LOOK, &request, &picture.bytes, Call::Look(token));
+            }
             Effect::Store { token, picture } => {
-                let call = self.first_token + token;
-                if let Err(error) = self.host.call_with(APPEND, &picture.record(), &[&picture.bytes], call) {
-                    self.stored(call, Outcome::Refused(error.to_string()));
-                }
+                self.call(APPEND, &picture.record(), &picture.bytes, Call::Store(token));
             }
             Effect::Publish { picture, record } => {
                 let message = picture.message(&record).to_string();
                 if let Err(error) = self.host.publish(&picture.topic(), message.as_bytes()) {
                     debug!(self.host, "nobody hears of picture {record}: {error}");
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Asks the runtime. What cannot be asked is answered at once.
+    fn call(&mut self, service: &str, request: &Value, picture: &[u8], call: Call) {
+        if let Err(error) = self.host.call_with(service, request, &[picture], call.token()) {
+            let now = self.now();
+            let why = error.to_string();
+            match call {
+                Call::Look(token) => self.session.looked(now, token, Err(why), &mut self.effects),
+                Call::Store(token) => {
+                    let outcome = Outcome::Refused(why);
+                    self.judge(&outcome);
+                    self.session.stored(now, token, outcome, &mut self.effects);
                 }
             }
         }
@@ -209,9 +252,14 @@ type Read = fn(&Figures) -> u64;
 struct Meters {
     counters: Vec<(Metric, Read)>,
     unsent: Metric,
+    dropped: Metric,
+    lost: Metric,
     open: Metric,
     held: Metric,
-    last: (Figures, u64),
+    last: Figures,
+    last_unsent: u64,
+    last_dropped: u64,
+    last_lost: u64,
 }
 
 impl Meters {
@@ -228,34 +276,44 @@ impl Meters {
             counter("completed_pictures", "Pictures stored", |f| f.completed),
             counter("dropped_pictures", "Pictures dropped by a rule", |f| f.dropped),
             counter("aborted_transfers", "Transfers that ended without a picture", |f| f.aborted),
+            counter("looked_pictures", "Pictures that a detector has looked at", |f| f.looked),
+            counter("unlooked_pictures", "Pictures that no detector got to look at", |f| f.unlooked),
             counter("store_refusals", "Attempts to store a picture that failed", |f| f.store_refusals),
             counter("picture_bytes", "Bytes of stored pictures", |f| f.bytes),
         ];
         Self {
             counters,
             unsent: host.counter("unsent_replies", "Replies that the system did not take"),
+            dropped: host.counter("dropped_datagrams", "Datagrams that found no room before their turn"),
+            lost: host.counter("lost_datagrams", "Datagrams that the system had no room for"),
             open: host.gauge("open_transfers", "Transfers going on"),
             held: host.gauge("held_bytes", "Bytes of pictures in memory"),
-            last: <(Figures, u64)>::default(),
+            last: Figures::default(),
+            last_unsent: 0,
+            last_dropped: 0,
+            last_lost: 0,
         }
     }
 
     fn are_behind(&self, figures: &Figures) -> bool {
-        self.last.0 != *figures
+        self.last != *figures
     }
 
-    fn record(&mut self, figures: &Figures, unsent: u64) {
+    fn record(&mut self, figures: &Figures, unsent: u64, dropped: u64, lost: u64) {
         for (metric, read) in &self.counters {
-            let more = read(figures) - read(&self.last.0);
-            if more > 0 {
-                metric.record(more as f64);
-            }
+            add(metric, read(figures), read(&self.last));
         }
-        if unsent > self.last.1 {
-            self.unsent.record((unsent - self.last.1) as f64);
-        }
+        add(&self.unsent, unsent, self.last_unsent);
+        add(&self.dropped, dropped, self.last_dropped);
+        add(&self.lost, lost, self.last_lost);
         self.open.record(figures.open_transfers as f64);
         self.held.record(figures.held_bytes as f64);
-        self.last = (*figures, unsent);
+        (self.last, self.last_unsent, self.last_dropped, self.last_lost) = (*figures, unsent, dropped, lost);
+    }
+}
+
+fn add(metric: &Metric, now: u64, before: u64) {
+    if now > before {
+        metric.record((now - before) as f64);
     }
 }

@@ -1,10 +1,12 @@
 //! All transfers of all devices: datagrams and times in, replies and effects out. No I/O, no clock.
 //!
-//! A transfer is known by the device's id and its source address. As soon as its picture is whole it goes to the store, and
+//! A transfer is known by the device's id and its source address. As soon as its picture is whole it goes to the store, by way
+//! of a detector if there is one, and
 //! from then on nothing of it is acknowledged before the store has it: the device's last packet and its question whether
 //! it is done are answered when the picture is on the disk, or refused, so that the device comes back. What was stored is
 //! remembered for a while, because devices repeat what they got no answer to.
 
+mod looking;
 mod storing;
 
 use crate::Config;
@@ -51,6 +53,13 @@ pub enum Effect {
         to: SocketAddr,
         /// The datagram.
         datagram: Vec<u8>,
+    },
+    /// Have this picture looked at, and tell [`Session::looked`] what was seen.
+    Look {
+        /// Tells this picture from others.
+        token: u64,
+        /// The picture.
+        picture: Arc<Picture>,
     },
     /// Store this picture, and tell [`Session::stored`] what became of it.
     Store {
@@ -332,6 +341,7 @@ impl Session {
             packets,
             bytes,
             key: format!("espcam-{:016x}-{serial}", self.start),
+            analysis: None,
         };
         self.begin_store(now, *key, finished, Arc::new(picture), effects);
         Ok(())
@@ -362,6 +372,7 @@ impl Session {
                 effects.extend(replies.map(|datagram| Effect::Send { to: key.source, datagram }));
             }
         }
+        self.tick_looks(now, effects);
         self.tick_stores(now, effects);
     }
 

@@ -24,14 +24,18 @@ struct World {
     /// The longest way of a datagram, in ms: those that overtake each other.
     delay_ms: u64,
     store_ms: u64,
+    /// How long a detector takes, if there is one; it fails as often as datagrams are lost.
+    looks_ms: Option<u64>,
     seed: u64,
 }
 
-const KIND: World = World { lost: 0, repeated: 0, refused: 0, delay_ms: 2, store_ms: 20, seed: 1 };
+const KIND: World =
+    World { lost: 0, repeated: 0, refused: 0, delay_ms: 2, store_ms: 20, looks_ms: None, seed: 1 };
 
 enum Event {
     ToGateway(usize, Vec<u8>),
     ToDevice(usize, Vec<u8>),
+    Looked(u32, u64),
     Stored(u32, u64),
     Tick,
     CutDevice(usize),
@@ -57,7 +61,8 @@ struct Simulation {
 
 impl Simulation {
     fn new(world: World, limits: Limits, devices: Vec<Device>) -> Self {
-        let config = Config { limits, ..Config::default() };
+        let analysis = world.looks_ms.map(|_| "people".to_owned());
+        let config = Config { limits, analysis, ..Config::default() };
         let mut simulation = Self {
             world,
             state: world.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -120,6 +125,10 @@ impl Simulation {
                     let number = usize::from(to.port() - 1000);
                     self.send(|| Event::ToDevice(number, datagram.clone()));
                 }
+                Effect::Look { token, .. } => {
+                    let delay = Duration::from_millis(1 + self.random(self.world.looks_ms.unwrap()));
+                    self.after(delay, Event::Looked(self.start, token));
+                }
                 Effect::Store { token, picture } => {
                     self.attempts.insert((self.start, token), picture);
                     let delay = Duration::from_millis(1 + self.random(self.world.store_ms));
@@ -154,6 +163,16 @@ impl Simulation {
                     assert!(stored, "device {number} was told that it is stored: {device:?}");
                 }
                 self.speak(number, said);
+            }
+            Event::Looked(start, token) => {
+                let seen = if self.chance(self.world.lost) {
+                    Err("it is broken".to_owned())
+                } else {
+                    Ok(serde_json::json!({"objects": [], "duration_ms": 1.0}))
+                };
+                if start == self.start {
+                    self.session.looked(self.moment(), token, seen, &mut effects);
+                }
             }
             Event::Stored(start, token) => {
                 let picture = self.attempts.remove(&(start, token)).unwrap();
@@ -250,13 +269,15 @@ fn any_firmware() -> impl Strategy<Value = (Firmware, usize)> {
 }
 
 fn any_world() -> impl Strategy<Value = World> {
-    (0_u32..25, 0_u32..25, 0_u32..40, 1_u64..400, 1_u64..3000, any::<u64>()).prop_map(
-        |(lost, repeated, refused, delay_ms, store_ms, seed)| World {
+    let looks = prop::option::of(1_u64..4000);
+    (0_u32..25, 0_u32..25, 0_u32..40, 1_u64..400, 1_u64..3000, looks, any::<u64>()).prop_map(
+        |(lost, repeated, refused, delay_ms, store_ms, looks_ms, seed)| World {
             lost,
             repeated,
             refused,
             delay_ms,
             store_ms,
+            looks_ms,
             seed,
         },
     )
@@ -288,6 +309,17 @@ fn with_memory_for_a_few_pictures_everybody_gets_a_turn() {
     simulation.run();
     assert!(simulation.store.len() >= 40 && simulation.sent().len() == 40);
     assert!(simulation.most_held > 150_000, "or it proves nothing");
+}
+
+#[test]
+fn with_a_slow_detector_two_hundred_devices_at_once_lose_nothing() {
+    let kinds = |number: usize| (if number.is_multiple_of(2) { OLD } else { NEWER }, 20_000 + number * 131);
+    let world = World { looks_ms: Some(5000), ..KIND };
+    let mut simulation = Simulation::new(world, Limits::default(), devices(200, 5, kinds));
+    simulation.run();
+    let figures = simulation.session.figures();
+    assert_eq!((simulation.store.len(), figures.looked + figures.unlooked), (200, 200));
+    assert!(figures.unlooked > 0, "or it proves nothing: {figures:?}");
 }
 
 #[test]
@@ -373,7 +405,7 @@ proptest! {
                 match effect {
                     Effect::Store { token, .. } => tokens.push(token),
                     Effect::Send { to, datagram } => prop_assert!(to == from || datagram[2] == 2),
-                    Effect::Publish { .. } => {}
+                    Effect::Look { .. } | Effect::Publish { .. } => {}
                 }
             }
             prop_assert!(session.figures().held_bytes <= 400 && session.figures().open_transfers <= 3);

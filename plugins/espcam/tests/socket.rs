@@ -56,6 +56,7 @@ impl Rig {
         });
         let host = Host::start_with(&gantry_plugin_v1, config, |host| {
             host.offer_with_blobs("records.append", append);
+            host.offer_with_blobs("pictures.look", Box::new(look));
             host.offer("endpoints.announce", Box::new(|_| Ok(json!({}))));
         })
         .expect("it starts");
@@ -90,6 +91,16 @@ impl Rig {
     fn appends(&self) -> usize {
         self.host.calls().iter().filter(|(service, _)| service == "records.append").count()
     }
+}
+
+/// The detector `people` sees somebody in every picture; there is no other.
+fn look(request: &Value, blobs: &[Vec<u8>]) -> Result<Value, String> {
+    assert!(blobs.len() == 1 && request["within_ms"].is_u64(), "{request}");
+    if request["detector"] != "people" {
+        return Err(format!("there is no detector {}", request["detector"]));
+    }
+    let objects = json!([{"class": "person", "score": 0.9, "box": [0.1, 0.2, 0.3, 0.4]}]);
+    Ok(json!({"objects": objects, "width": 640, "height": 480, "duration_ms": 12.5}))
 }
 
 fn hear(socket: &UdpSocket) -> Vec<u8> {
@@ -185,6 +196,33 @@ fn a_refused_record_is_a_negative_reply_and_degraded_health_until_the_store_take
     }
     assert_eq!(rig.kept(), 1);
     rig.until(true, "it is well again", |rig| rig.host.health().unwrap().0 == abi::HEALTH_OK);
+}
+
+#[test]
+fn a_picture_is_looked_at_before_it_is_stored_and_stored_also_when_that_fails() {
+    for (detector, analysis, people) in [
+        (
+            "people",
+            json!({"detector": "people", "people": 1, "duration_ms": 12.5,
+                "objects": [{"class": "person", "score": 0.9, "box": [0.1, 0.2, 0.3, 0.4]}]}),
+            json!(1),
+        ),
+        ("cats", json!({"detector": "cats", "error": "there is no detector \"cats\""}), json!(null)),
+    ] {
+        let mut rig = Rig::with(json!({"analysis": detector}));
+        let (socket, bytes) = (rig.socket(), picture(250, 1));
+        let last = begin(&socket, 7, &bytes);
+        socket.send(&last).unwrap();
+        rig.until(true, "it is stored", |rig| rig.kept() == 1);
+        rig.host.poll();
+        assert_eq!(hear(&socket), [1, 7, 2, 2, 0, 0, 0, 0, 50]);
+        let (record, kept) = rig.store.lock().unwrap().kept[0].clone();
+        assert_eq!((&kept, &record["data"]["analysis"]), (&bytes, &analysis));
+        let message: Value = serde_json::from_slice(&rig.host.published()[0].1).unwrap();
+        assert_eq!((message.get("people"), &message["record"]), (Some(&people), &json!("record-1")));
+        let figure = if people.is_null() { "unlooked_pictures" } else { "looked_pictures" };
+        rig.until(true, "it is counted", |rig| rig.host.metric(figure) == Some(1.0));
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What is wrong with a section.
 
-use crate::models::{FACES, Files, Models, PEOPLE, guarded, unknown_family};
+use crate::models::{FACES, Files, Models, PEOPLE, cannot_judge, guarded, picture_detector, unknown_family};
 use crate::places;
-use gantry_core::config::{Analysis, Camera, Detector, Finding};
+use gantry_core::config::{Analysis, Camera, Detector, Finding, PictureDetector};
 use gantry_core::spelling;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -54,7 +54,6 @@ pub fn check_models(name: &str, analysis: &Analysis) -> Vec<Finding> {
     if !analysis.enabled {
         return findings.list;
     }
-    let broken = |panic: String| format!("the model cannot be loaded ({panic}): export it again");
     // Without a name there is nothing to load, and `check` has said so.
     if analysis.detector == Detector::Onnx && analysis.model.is_some() {
         let made = guarded(|| Files.people(analysis, 1.0).map(drop));
@@ -65,6 +64,37 @@ pub fn check_models(name: &str, analysis: &Analysis) -> Vec<Finding> {
         findings.list.extend(made.map_err(broken).flatten().err().map(|m| findings.at("faces.model", m)));
     }
     findings.list
+}
+
+/// Everything that is wrong with the section `[detectors.NAME]` and can be found without opening a file, as [`check`] does.
+#[must_use]
+pub fn check_detector(name: &str, detector: &PictureDetector) -> Vec<Finding> {
+    let mut findings = Findings { section: format!("detectors.{name}"), list: Vec::new() };
+    if let Some(message) = cannot_judge(detector) {
+        findings.add("detector", message.to_owned());
+        return findings.list;
+    }
+    findings.model("model", "family", &detector.family, &PEOPLE);
+    if detector.model.is_none() {
+        findings.add("model", "there is none: name an ONNX file".into());
+    }
+    findings.range("person_class", detector.person_class, 0..=10_000);
+    findings.range("least_score", detector.least_score, 0.0..=1.0);
+    findings.range("threads", detector.threads, 1..=16);
+    findings.list
+}
+
+/// What is wrong with its model, which is loaded and tried, as [`check_models`] does.
+#[must_use]
+pub fn check_detector_model(name: &str, detector: &PictureDetector) -> Option<Finding> {
+    detector.model.as_ref()?;
+    let findings = Findings { section: format!("detectors.{name}"), list: Vec::new() };
+    let made = guarded(|| picture_detector(detector).map(drop));
+    made.map_err(broken).flatten().err().map(|message| findings.at("model", message))
+}
+
+fn broken(panic: String) -> String {
+    format!("the model cannot be loaded ({panic}): export it again")
 }
 
 struct Findings {
@@ -277,6 +307,30 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("analysis.main.lines: there are 33"), "{found:?}");
         assert!(found[1].starts_with("analysis.main.zones.z.corners: there are 65"), "{found:?}");
+    }
+
+    #[cfg(feature = "onnx")]
+    #[test]
+    fn what_looks_at_single_pictures_is_a_model_and_not_motion() {
+        let found = |section: Value| -> Vec<String> {
+            let detector: PictureDetector = serde_json::from_value(section).unwrap();
+            check_detector("door", &detector).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(found(json!({"model": "m.onnx"})), Vec::<String>::new());
+        let motion = found(json!({"detector": "motion"}));
+        assert_eq!(motion.len(), 1);
+        assert!(motion[0].starts_with("detectors.door.detector: `motion` sees what changes"), "{motion:?}");
+        let wrong = found(json!({"family": "yolox8", "least_score": 1.5, "threads": 99}));
+        let paths: Vec<_> = wrong.iter().map(|f| f.split(": ").next().unwrap()).collect();
+        assert_eq!(
+            paths,
+            ["family", "model", "least_score", "threads"].map(|p| format!("detectors.door.{p}"))
+        );
+        assert!(wrong[0].contains("did you mean `yolov8`?") || wrong[0].contains("`yolox`?"), "{wrong:?}");
+        let missing = PictureDetector { model: Some("/nowhere.onnx".into()), ..PictureDetector::default() };
+        let finding = check_detector_model("door", &missing).unwrap();
+        assert_eq!(finding.path, "detectors.door.model");
+        assert!(finding.message.starts_with("cannot load the model /nowhere.onnx: "), "{finding}");
     }
 
     #[cfg(feature = "onnx")]

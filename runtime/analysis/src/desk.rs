@@ -108,7 +108,8 @@ impl Desk {
     pub(crate) fn look(&self, kit: &Kit, now: Instant) {
         let mut voice = lock(&self.voice);
         // It may come back at this moment: then it speaks after this, and has the last word.
-        if let Some(message) = self.doing.overdue(now) {
+        let instead = "a smaller model or `detector = \"motion\"`";
+        if let Some(message) = self.doing.overdue(now, instead) {
             voice.say(kit, self, &self.section(), false, vec![message]);
             lock(&self.zones).tell_empty(kit, self, now);
         }

@@ -17,6 +17,9 @@
 //! nothing of it reaches the camera or its other viewers. The thread `annotate:CAMERA` sleeps unless
 //! `CAMERA/annotated` has watchers.
 //!
+//! Single pictures, such as those that devices send, are looked at by [`Looks`]: each section `[detectors.NAME]` is one
+//! thread `look:NAME` with a short queue.
+//!
 //! [`detector`], [`face_picker`], [`line`] and [`zone`] make of a section what `gantry-vision` works with,
 //! for whoever looks at recordings by the same section.
 //!
@@ -32,6 +35,7 @@ mod check;
 mod desk;
 mod encode;
 mod faces;
+mod looks;
 mod models;
 mod people;
 mod picture;
@@ -51,9 +55,10 @@ mod worker;
 mod zones;
 
 pub use analyses::Analyses;
-pub use check::{check, check_models};
+pub use check::{check, check_detector, check_detector_model, check_models};
 pub use encode::{Encode, I420};
-pub use gantry_vision::Direction;
+pub use gantry_vision::{Class, Detection, Direction};
+pub use looks::{Answer, Looked, Looks, LooksStatus};
 pub use models::{detector, face_picker};
 pub use places::{line, zone};
 pub use seen::{Seen, Sink};

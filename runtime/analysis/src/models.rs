@@ -1,6 +1,6 @@
 //! Where detectors come from.
 
-use gantry_core::config::{self, Analysis, Detector as Kind, FaceModel};
+use gantry_core::config::{self, Analysis, Detector as Kind, FaceModel, PictureDetector};
 use gantry_vision::{Detector, Motion, MotionSettings, PersonSize, Picker, PickerSettings};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +49,27 @@ pub fn detector(config: &Analysis, shape: f32) -> Result<Box<dyn Detector>, Stri
             load(model, &config.family, &PEOPLE, how)
         }
     }
+}
+
+/// What finds people in single pictures, as a section says. Loading a model takes a moment.
+///
+/// # Errors
+/// As [`detector`].
+pub(crate) fn picture_detector(config: &PictureDetector) -> Result<Box<dyn Detector>, String> {
+    if let Some(message) = cannot_judge(config) {
+        return Err(message.to_owned());
+    }
+    let model = config.model.as_deref().ok_or("there is no model: set `model` to an ONNX file")?;
+    let person = usize::try_from(config.person_class).unwrap_or(usize::MAX);
+    let how = Use { person, least_score: Some(config.least_score), threads: config.threads };
+    load(model, &config.family, &PEOPLE, how)
+}
+
+/// Why this detector cannot look at single pictures.
+pub(crate) fn cannot_judge(config: &PictureDetector) -> Option<&'static str> {
+    let says = "`motion` sees what changes from one picture of a camera to the next, and can tell nothing of a single \
+                one: use `detector = \"onnx\"` with a model";
+    (config.detector == Kind::Motion).then_some(says)
 }
 
 /// What keeps the best face of everybody, as a section's `faces` says.

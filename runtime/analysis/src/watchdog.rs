@@ -22,14 +22,13 @@ impl Doing {
         *lock(&self.0) = None;
     }
 
-    /// A sentence, when it takes too long.
-    pub(crate) fn overdue(&self, now: Instant) -> Option<String> {
+    /// A sentence, when it takes too long, that ends in what else can be used.
+    pub(crate) fn overdue(&self, now: Instant, instead: &str) -> Option<String> {
         let (what, since) = (*lock(&self.0))?;
         let seconds = now.saturating_duration_since(since).as_secs();
         let step = STEPS.into_iter().rfind(|step| seconds >= *step)?;
         Some(format!(
-            "{what} has not returned for {step} s: use a smaller model or `detector = \"motion\"`; if it never does, \
-             restart the gateway"
+            "{what} has not returned for {step} s: use {instead}; if it never does, restart the gateway"
         ))
     }
 }
@@ -44,7 +43,7 @@ mod tests {
         let begin = Instant::now();
         let doing = Doing::default();
         let told = |seconds| {
-            let text = doing.overdue(begin + Duration::from_secs(seconds))?;
+            let text = doing.overdue(begin + Duration::from_secs(seconds), "another")?;
             let rest = text.strip_prefix("the detector has not returned for ")?;
             rest.split_once(" s: use").map(|(step, _)| step.to_owned())
         };

@@ -1,5 +1,6 @@
 //! Pictures that have come whole: on their way to the store, refused by it, or stored.
 
+use super::looking::Looks;
 use super::{ECHO, Effect, Key, Moment, Session};
 use crate::datagram::{Data, Nack, data_reply, end_reply};
 use crate::picture::{Outcome, Picture};
@@ -18,7 +19,8 @@ const RETRY: Duration = Duration::from_millis(500);
 const GIVE_UP: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-enum Phase {
+pub(super) enum Phase {
+    Looking(u64),
     Storing(u64),
     Refused(Arc<Picture>, Duration),
     Stored,
@@ -38,7 +40,7 @@ pub(super) struct Finished {
     heard: Duration,
     /// The last packet that came: what is said to be missing while the store refuses.
     last: u8,
-    phase: Phase,
+    pub(super) phase: Phase,
     owed: Vec<(u8, u32)>,
     owes_end: bool,
     /// Its device has begun with another one: it is stored, but no longer answered for.
@@ -103,6 +105,8 @@ pub(super) struct Stores {
     /// In the order in which they came, for the bound on how many are remembered.
     order: VecDeque<(Key, u64)>,
     attempts: HashMap<u64, Attempt>,
+    /// Those that are looked at before.
+    pub(super) looks: Looks,
     refused: usize,
     bytes: usize,
 }
@@ -120,11 +124,11 @@ impl Stores {
 
     /// How many pictures are not stored yet.
     pub(super) fn open(&self) -> usize {
-        self.attempts.len() + self.refused
+        self.attempts.len() + self.looks.len() + self.refused
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.finished.is_empty() && self.attempts.is_empty()
+        self.finished.is_empty() && self.attempts.is_empty() && self.looks.len() == 0
     }
 
     /// A device begins with another picture: what it would still be told of the one before, it would take for the new one.
@@ -148,7 +152,12 @@ impl Stores {
         self.finished.len()
     }
 
-    fn attempt(&mut self, token: u64, key: Key, picture: Arc<Picture>, now: Moment) -> Effect {
+    /// The picture of a device, also when it has begun with another one since.
+    pub(super) fn finished_or_superseded(&mut self, key: &Key) -> Option<&mut Finished> {
+        self.finished.get_mut(key)
+    }
+
+    pub(super) fn attempt(&mut self, token: u64, key: Key, picture: Arc<Picture>, now: Moment) -> Effect {
         self.attempts.insert(token, Attempt { key, picture: picture.clone(), since: now.at });
         Effect::Store { token, picture }
     }
@@ -181,11 +190,9 @@ impl Session {
         picture: Arc<Picture>,
         effects: &mut Vec<Effect>,
     ) {
-        self.serial += 1;
         let serial = finished.serial;
-        finished.phase = Phase::Storing(self.serial);
         self.stores.bytes += picture.bytes.len();
-        effects.push(self.stores.attempt(self.serial, key, picture, now));
+        finished.phase = self.begin_look(now, key, picture, effects);
         let before = self.stores.finished.insert(key, finished);
         if let Some(Finished { phase: Phase::Refused(picture, _), .. }) = before {
             // Its device has given it up, and sent another one.
@@ -217,7 +224,7 @@ impl Session {
         finished.heard = now.at;
         match &finished.phase {
             Phase::Stored => return Some(Ok(())),
-            Phase::Storing(_) => {}
+            Phase::Looking(_) | Phase::Storing(_) => {}
             Phase::Refused(_, at) if now.at < *at + RETRY => return Some(Err(Nack::NotNow)),
             Phase::Refused(..) => self.retry(now, key, effects),
         }
@@ -238,7 +245,7 @@ impl Session {
         (finished.heard, finished.has_ended) = (now.at, true);
         match &finished.phase {
             Phase::Stored => return Some(end_reply(key.device, [])),
-            Phase::Storing(_) => {}
+            Phase::Looking(_) | Phase::Storing(_) => {}
             // It is as if its last packet had not come.
             Phase::Refused(_, at) if now.at < *at + RETRY => {
                 return Some(end_reply(key.device, [finished.last]));
@@ -306,7 +313,7 @@ impl Session {
         let (mut over, mut again) = (Vec::new(), Vec::new());
         for (key, one) in &self.stores.finished {
             match one.phase {
-                Phase::Storing(_) => {}
+                Phase::Looking(_) | Phase::Storing(_) => {}
                 Phase::Stored if now.at >= one.heard + remember => over.push(*key),
                 Phase::Stored => {}
                 // Also when the device has given up: it may have been told already that every packet has come.

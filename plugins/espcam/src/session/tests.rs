@@ -1,4 +1,5 @@
 mod limits;
+mod looking;
 mod repeats;
 
 use super::{Effect, Moment, Session};
@@ -17,6 +18,7 @@ struct Rig {
     session: Session,
     now: Duration,
     from: SocketAddr,
+    looking: Vec<(u64, Arc<Picture>)>,
     waiting: Vec<(u64, Arc<Picture>)>,
     published: Vec<(String, Arc<Picture>)>,
 }
@@ -27,9 +29,13 @@ impl Rig {
     }
 
     fn with(limits: Limits) -> Self {
-        let session = Session::new(Config { limits, ..Config::default() });
+        Self::of(Config { limits, ..Config::default() })
+    }
+
+    fn of(config: Config) -> Self {
         let (from, now) = (source(1), Duration::from_secs(100));
-        Self { session, now, from, waiting: Vec::new(), published: Vec::new() }
+        let (looking, waiting) = (Vec::new(), Vec::new());
+        Self { session: Session::new(config), now, from, looking, waiting, published: Vec::new() }
     }
 
     fn moment(&self) -> Moment {
@@ -41,6 +47,7 @@ impl Rig {
         for effect in effects {
             match effect {
                 Effect::Send { datagram, .. } => replies.push(datagram),
+                Effect::Look { token, picture } => self.looking.push((token, picture)),
                 Effect::Store { token, picture } => self.waiting.push((token, picture)),
                 Effect::Publish { picture, record } => self.published.push((record, picture)),
             }

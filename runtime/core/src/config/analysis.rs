@@ -1,4 +1,5 @@
-//! `[analysis.CAMERA]`, `[counts]`, `[faces]`: what is looked for in pictures, how it is counted, and what is kept of faces.
+//! `[analysis.CAMERA]`, `[detectors.NAME]`, `[counts]`, `[faces]`: what is looked for in pictures, how it is counted, and what
+//! is kept of faces.
 
 use crate::access::Role;
 use schemars::JsonSchema;
@@ -52,6 +53,39 @@ impl Default for Analysis {
             lines: BTreeMap::new(),
             zones: BTreeMap::new(),
             faces: None,
+        }
+    }
+}
+
+/// What looks at single pictures, such as those that devices send, by the name that they ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PictureDetector {
+    /// What finds people. Motion is nothing that one picture shows.
+    pub detector: Detector,
+    /// The ONNX model that finds people.
+    pub model: Option<PathBuf>,
+    /// What kind of model it is: `fastestdet`, `yolox`, `yolov8`.
+    pub family: String,
+    /// Which of the model's classes is a person; 0 in the order of COCO.
+    #[schemars(range(max = 10_000))]
+    pub person_class: u32,
+    /// How sure the model must be, 0 to 1.
+    pub least_score: f32,
+    /// Threads for one picture of the model.
+    #[schemars(range(min = 1, max = 16))]
+    pub threads: u32,
+}
+
+impl Default for PictureDetector {
+    fn default() -> Self {
+        Self {
+            detector: Detector::Onnx,
+            model: None,
+            family: "fastestdet".into(),
+            person_class: 0,
+            least_score: 0.4,
+            threads: 1,
         }
     }
 }
