@@ -1,6 +1,7 @@
 //! Records over the plugin border's services, as the operator's socket reaches them.
 
 use gantry_tests::gateway::{Gateway, Setup};
+use gantry_tests::until;
 use serde_json::{Value, json};
 
 fn call(gateway: &Gateway, service: &str, request: &Value) -> Value {
@@ -123,6 +124,50 @@ fn rules_look_at_records_before_they_are_kept() {
     assert_eq!(data, [&json!({ "plate": "PLAIN" }), &wanted, &json!({ "plate": "BROKEN" })]);
     let unknown = json!({ "collection": "detections", "data": {}, "hook": "on_count" });
     assert_eq!(call(&gateway, "records.append", &unknown)["refused"], "bad");
+}
+
+#[test]
+fn the_gateway_writes_down_how_it_and_its_parts_do() {
+    let config =
+        |source: &str| format!("[records]\nhealth_interval = \"1s\"\n[cameras.main]\nsource = {source:?}\n");
+    let gateway = Setup::with_config(&config("rtsp://127.0.0.1:9/door")).start();
+    let last = |component: &str| {
+        let of = json!([{ "path": ["component"], "value": component }]);
+        let asked = json!({ "collection": "gateway", "fields": of, "limit": 1 });
+        call(&gateway, "records.query", &asked)["records"][0]["data"].clone()
+    };
+    until("the camera's trouble is kept", || (last("camera/main")["status"] == "error").then_some(()));
+    let message = last("camera/main")["message"].to_string();
+    assert!(message.contains("look at the camera"), "{message}");
+    until("the whole is told of", || (last("gateway")["status"] == "error").then_some(()));
+    gateway.write_config(&config("demo:?people=0"));
+    until("the camera is well", || (last("camera/main")["status"] == "healthy").then_some(()));
+    until("the gateway is well", || (last("gateway")["message"] == "everything works").then_some(()));
+    // The second one after the start has seen two states of the processors.
+    until("the machine is read", || last("gateway")["details"]["cpu_usage"].is_number().then_some(()));
+    let details = last("gateway")["details"].clone();
+    let percent = |name: &str| details[name].as_f64().is_some_and(|part| (0.0..=100.0).contains(&part));
+    assert!(percent("cpu_usage") && percent("memory_usage") && percent("disk_usage"), "{details}");
+}
+
+#[test]
+fn the_operator_says_how_much_of_a_collection_is_kept() {
+    let config = |most: u32| {
+        format!(
+            "[records.collections.detections]\nmax_count = {most}\n[cameras.main]\nsource = \"demo:?people=0\"\n"
+        )
+    };
+    let gateway = Setup::with_config(&config(3)).start_ready();
+    (0..5).for_each(|n| _ = append(&gateway, n));
+    let kept = || {
+        let asked = json!({ "collection": "detections", "order": "oldest" });
+        let found = call(&gateway, "records.query", &asked);
+        let all = found["records"].as_array().expect("records");
+        all.iter().filter_map(|record| record["data"]["n"].as_u64()).collect::<Vec<_>>()
+    };
+    until("the oldest go", || (kept() == [2, 3, 4]).then_some(()));
+    gateway.write_config(&config(1));
+    until("a smaller number holds at once", || (kept() == [4]).then_some(()));
 }
 
 #[test]

@@ -12,12 +12,16 @@ mod analysis;
 mod media;
 mod observable;
 mod plugin;
+mod records;
 
 pub use access::{Access, Anonymous};
-pub use analysis::{Analysis, Anchor, Counts, Detector, FaceModel, Faces, Line, Motion, PersonSize, Zone};
+pub use analysis::{
+    Analysis, Anchor, Counts, Detector, FaceModel, Faces, Line, Motion, PersonSize, PictureDetector, Zone,
+};
 pub use media::{Camera, Codec, Recording, Snapshots};
 pub use observable::{Kind, Light, Observable};
 pub use plugin::{Isolation, Plugin, Scripts};
+pub use records::{Kept, Records};
 
 /// Something wrong with a configuration, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,10 +81,14 @@ pub struct Config {
     pub cameras: BTreeMap<String, Camera>,
     /// What is looked for in the pictures of cameras, by the camera's name.
     pub analysis: BTreeMap<String, Analysis>,
+    /// What looks at single pictures, by the name that plugins ask for.
+    pub detectors: BTreeMap<String, PictureDetector>,
     /// How counts become days and sums.
     pub counts: Counts,
     /// What is kept of faces.
     pub faces: Faces,
+    /// What is kept of everything else.
+    pub records: Records,
     /// What rules are told, by the rule's name: each sees its own table as `config`. `enabled = false` turns a rule off.
     pub rules: BTreeMap<String, Map<String, Value>>,
     /// The plugin instances by name.
@@ -104,8 +112,10 @@ impl Default for Config {
             scripts: Scripts::default(),
             cameras: BTreeMap::new(),
             analysis: BTreeMap::new(),
+            detectors: BTreeMap::new(),
             counts: Counts::default(),
             faces: Faces::default(),
+            records: Records::default(),
             rules: BTreeMap::new(),
             plugins: BTreeMap::new(),
         }

@@ -3,7 +3,8 @@
 use crate::cli::EXIT_CONFIG;
 use crate::config::{Located, Merged, Sources, keys_of, pipeline_dir, plugin_dir};
 use gantry_core::access::Role;
-use gantry_core::config::{Finding, Plugin};
+use gantry_core::config::{Config, Finding, Plugin};
+use gantry_core::spelling;
 use gantry_host::{Plugins, Settings};
 use gantry_media::Cameras;
 use serde_json::Value;
@@ -36,6 +37,14 @@ pub(crate) fn findings(
         let found = gantry_analysis::check(name, analysis, &config.cameras);
         all.extend(found.iter().map(|finding| origins.locate_in(&["analysis", name], finding)));
     }
+    for (name, detector) in &config.detectors {
+        let found = gantry_analysis::check_detector(name, detector);
+        all.extend(found.iter().map(|finding| origins.locate_in(&["detectors", name], finding)));
+    }
+    for (id, plugin) in &config.plugins {
+        let found = unknown_detector(id, plugin, config);
+        all.extend(found.iter().map(|finding| origins.locate_in(&["plugins", id], finding)));
+    }
     if let Err(found) = gantry_counting::Settings::from_config(&config.counts) {
         all.extend(found.iter().map(|finding| origins.locate_in(&["counts"], finding)));
     }
@@ -54,6 +63,25 @@ pub(crate) fn findings(
     all.sort();
     all.dedup();
     all
+}
+
+/// A detector that the plugin for pictures is told to use and that there is not. The plugin itself cannot know.
+fn unknown_detector(id: &str, plugin: &Plugin, config: &Config) -> Option<Finding> {
+    let library = plugin.library.as_deref().unwrap_or(id);
+    let name = plugin.own.get("analysis").and_then(Value::as_str)?;
+    if !plugin.enabled || !library.contains("espcam") || config.detectors.contains_key(name) {
+        return None;
+    }
+    let near = spelling::nearest(name, config.detectors.keys().map(String::as_str));
+    let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let message = match name {
+        "motion" => {
+            "`motion` can tell nothing of a single picture: name one of [detectors], which has a model"
+                .to_owned()
+        }
+        _ => format!("there is no detector `{name}`{near}: configure [detectors.{name}] with a model"),
+    };
+    Some(Finding::new("analysis", message))
 }
 
 /// What is allowed and may not be meant.
@@ -112,6 +140,10 @@ pub(crate) fn command(sources: &Sources) -> anyhow::Result<ExitCode> {
         let found = gantry_analysis::check_models(name, analysis);
         findings.extend(found.iter().map(|finding| merged.origins.locate_in(&["analysis", name], finding)));
     }
+    for (name, detector) in &merged.config.detectors {
+        let found = gantry_analysis::check_detector_model(name, detector);
+        findings.extend(found.iter().map(|finding| merged.origins.locate_in(&["detectors", name], finding)));
+    }
     let scripts = gantry_script::check(&crate::state::script_settings(&merged.config, &sources.file));
     if !findings.is_empty() || !scripts.problems.is_empty() {
         let scripts = scripts.problems.iter().map(ToString::to_string);
@@ -141,6 +173,32 @@ mod tests {
         let merged = Sources { file, environment: Vec::new(), camera: None }.merge(text);
         assert!(merged.findings.is_empty(), "{:?}", merged.findings);
         notes(&merged).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_detector_that_a_plugin_asks_for_must_be_there() {
+        let found = |text: &str| {
+            let file = "gantry.toml".into();
+            let merged = Sources { file, environment: Vec::new(), camera: None }.merge(text);
+            assert!(merged.findings.is_empty(), "{:?}", merged.findings);
+            let plugins = merged.config.plugins.iter();
+            plugins
+                .filter_map(|(id, plugin)| unknown_detector(id, plugin, &merged.config))
+                .collect::<Vec<_>>()
+        };
+        let people = "[detectors.people]\nmodel = \"m.onnx\"\n";
+        let espcam = "[plugins.espcam]\nanalysis = \"people\"\n";
+        assert_eq!(found(&format!("{people}{espcam}")), []);
+        assert_eq!(found(&format!("{espcam}enabled = false\n")), []);
+        assert_eq!(found("[plugins.other]\nanalysis = \"people\"\n"), []);
+        let wrong =
+            found(&format!("{people}[plugins.cam]\nlibrary = \"gantry_espcam\"\nanalysis = \"peopel\"\n"));
+        assert_eq!(
+            wrong[0].to_string(),
+            "analysis: there is no detector `peopel`; did you mean `people`?: configure [detectors.peopel] with a model"
+        );
+        let motion = found("[plugins.espcam]\nanalysis = \"motion\"\n");
+        assert!(motion[0].message.starts_with("`motion` can tell nothing of a single picture"), "{motion:?}");
     }
 
     const FACES: &str = "[analysis.main]\nfaces = { model = \"face.onnx\" }\n";

@@ -37,8 +37,12 @@ pub(crate) use services::offer;
 /// where it asks.
 const WAITING: usize = 4096;
 
+/// So many records wait for rules that no more are taken: what a rule would drop or keep back must not pass unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crowded;
+
 /// Takes what rules say about a record, once.
-pub(crate) type Then = Box<dyn FnOnce(Marks) + Send>;
+pub(crate) type Then = Box<dyn FnOnce(Result<Marks, Crowded>) + Send>;
 
 /// How long another configuration may take to be in force.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -189,11 +193,10 @@ impl Post {
         }
     }
 
-    /// Has rules look at a record. When they are not asked, because too many wait, nothing is what they say.
+    /// Has rules look at a record.
     pub(crate) fn record(&self, hook: &'static str, more: Value, then: Then) {
         if let Err(Some(Order::Record(_, _, then))) = self.send(Order::Record(hook, more, then)) {
-            metrics::counter!("gantry_rule_events_lost_total").increment(1);
-            then(Marks::default());
+            then(Err(Crowded));
         }
     }
 

@@ -14,6 +14,7 @@ mod counts;
 mod encoder;
 mod faces;
 mod log;
+mod looks;
 mod metrics;
 mod operator;
 mod plugins;
@@ -29,6 +30,7 @@ mod statefile;
 mod systemd;
 mod tape;
 mod user;
+mod vitals;
 mod watch;
 mod watchdog;
 

@@ -38,6 +38,14 @@ impl Metrics {
         );
         metrics::describe_gauge!("gantry_analysis_busy_seconds", "Time spent looking, in seconds.");
         metrics::describe_gauge!("gantry_analysis_people", "People who are followed now.");
+        metrics::describe_counter!(
+            "gantry_looks_total",
+            "Single pictures before a detector, by what became of them."
+        );
+        metrics::describe_gauge!(
+            "gantry_looks_busy_seconds",
+            "Time spent looking at single pictures, in seconds."
+        );
         metrics::describe_counter!("gantry_crossings_total", "People who crossed a line.");
         metrics::describe_counter!(
             "gantry_config_reloads_total",

@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::runtime::Gateway;
 use crate::statedir::StateDir;
+use crate::vitals::Vitals;
 use crate::watch::Watch;
 use crate::watchdog::Watchdog;
 use crate::{check, systemd};
@@ -24,6 +25,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the configuration file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked at how every part does.
+const FEEL: Duration = Duration::from_secs(1);
 /// How often readiness is looked at while the gateway starts.
 const SETTLE: Duration = Duration::from_millis(50);
 /// When systemd and people are told that it is up, even if a plugin still starts.
@@ -107,9 +110,13 @@ impl Running {
         let (services, tape) = (self.gateway.services(), self.gateway.tape());
         self.operator = Operator::open(&config.state_dir, services, tape);
         self.gateway.apply(config);
-        self.announce()?;
+        if let Err(error) = self.announce() {
+            // The camera is worth running for.
+            tracing::error!("{error:#}: `gantry plugins` and the like do not find this gateway: make room");
+        }
 
         let (mut look, mut settle, mut upkeep) = (every(LOOK), every(SETTLE), every(Duration::from_secs(5)));
+        let (mut feel, mut vitals) = (every(FEEL), Vitals::new(Instant::now()));
         let mut dog = Watchdog::default();
         let feed_interval = systemd::feed_interval();
         let mut feed = every(feed_interval.unwrap_or(Duration::from_secs(3600)));
@@ -149,6 +156,7 @@ impl Running {
                         ),
                     }
                 }
+                _ = feel.tick() => self.gateway.note_health(&mut vitals, Instant::now()),
                 _ = upkeep.tick() => {
                     self.gateway.upkeep();
                     let now = self.gateway.summary();

@@ -13,9 +13,10 @@ use crate::readiness::{self, Problem};
 use crate::records::{self, Desk, Records};
 use crate::state::State;
 use crate::tape::Tape;
+use crate::vitals::{self, Vitals};
 use crate::watchdog;
 use gantry_access::Initial;
-use gantry_analysis::Analyses;
+use gantry_analysis::{Analyses, Looks};
 use gantry_core::Runtime;
 use gantry_core::config::Config;
 use gantry_core::health::Level;
@@ -41,9 +42,11 @@ pub(crate) struct Gateway {
     state: State,
     records: Arc<Records>,
     analyses: Analyses,
+    looks: Arc<Looks>,
     counts: Counts,
     desk: Arc<Desk>,
     face_policy: Arc<faces::Rules>,
+    readers: Arc<records::Readers>,
     tape: Arc<Tape>,
     plugins: Plugins,
     metrics: Metrics,
@@ -79,9 +82,12 @@ impl Gateway {
         let post = counts.post();
         let analyses =
             Analyses::new(runtime.clone(), Arc::<Encoders>::default(), Arc::new(move |seen| post.seen(seen)));
+        let looks = Arc::new(Looks::new(runtime.clone()));
+        crate::looks::offer(&runtime, &looks);
         let face_policy = Arc::<faces::Rules>::default();
         faces::offer(&runtime, &desk, state.door(), &face_policy);
-        records::offer(&runtime, &desk, &records, &counts.post());
+        let readers = Arc::new(records::Readers::new(state.door().clone(), face_policy.clone()));
+        records::offer(&runtime, &desk, &records, &counts.post(), &readers);
         let settings = Settings { state_dir: config.state_dir.clone(), plugin_dir: plugin_dir(config) };
         let plugins = Plugins::new(runtime.clone(), settings);
         let gateway = Self {
@@ -90,9 +96,11 @@ impl Gateway {
             state,
             records,
             analyses,
+            looks,
             counts,
             desk,
             face_policy,
+            readers,
             tape,
             plugins,
             metrics,
@@ -113,7 +121,9 @@ impl Gateway {
         self.state.apply(&self.config(), &new);
         self.counts.configure(&new);
         self.face_policy.set(faces::Policy::of(&new));
+        self.readers.set(new.records.read);
         self.analyses.apply(&new);
+        self.looks.apply(&new);
         self.plugins.apply(&new.plugins);
         let names: Vec<&String> = new.cameras.keys().collect();
         let names = json!({ "cameras": names });
@@ -126,6 +136,7 @@ impl Gateway {
             ("plugin_dir", old.plugin_dir == new.plugin_dir),
             ("pipeline_dir", old.pipeline_dir == new.pipeline_dir),
             ("log.format", old.log.format == new.log.format),
+            ("records.min_free_bytes", old.records.min_free_bytes == new.records.min_free_bytes),
         ];
         fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
     }
@@ -193,10 +204,35 @@ impl Gateway {
         state.is_some_and(|(value, _)| value == Value::Bool(true))
     }
 
+    /// Writes down how every part does, when that is due.
+    pub(crate) fn note_health(&self, vitals: &mut Vitals, now: Instant) {
+        let mut parts = self.runtime.health.all();
+        for Problem { part, message } in self.problems() {
+            parts.insert(part, gantry_core::health::Report { level: Level::Failed, message });
+        }
+        for report in self.plugins.reports() {
+            let health = gantry_core::health::Report {
+                level: report.health.level,
+                message: report.health.message.clone(),
+            };
+            parts.entry(format!("plugin/{}", report.id)).or_insert(health);
+        }
+        // What cannot be kept cannot be said there either.
+        parts.remove("records");
+        let (interval, state_dir) = {
+            let config = self.applied();
+            (config.records.health_interval, config.state_dir.clone())
+        };
+        for record in vitals.look(now, interval, &parts, || vitals::Machine::read(&state_dir)) {
+            self.records.note("gateway", record);
+        }
+    }
+
     /// Lets the metrics sort what they have collected.
     pub(crate) fn upkeep(&self) {
         self.metrics.upkeep();
         self.analyses.look(Instant::now());
+        self.looks.watch(Instant::now());
     }
 
     /// The cameras as they are.
@@ -224,6 +260,7 @@ impl Gateway {
         let begin = Instant::now();
         self.plugins.shutdown(begin + PLUGINS_END);
         self.analyses.shutdown(begin + ANALYSES_END);
+        self.looks.shutdown(begin + ANALYSES_END);
         self.counts.stop(begin + COUNTS_END);
         self.desk.stop(begin + COUNTS_END);
         self.state.shutdown(begin + ALL_ENDS);
@@ -275,6 +312,7 @@ impl Facts for Gateway {
         for status in self.analyses.status() {
             crate::metrics::analysis(&status);
         }
+        self.looks.status().iter().for_each(crate::looks::measure);
         self.metrics.render()
     }
 

@@ -63,31 +63,42 @@ impl StateDir {
                 return Err(error).context(format!("{} cannot be locked", file.display()));
             }
         }
-        let noted = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        noted.with_context(|| format!("{} cannot be written", file.display()))?;
+        // Both in place: on a full disk there is no room for them but their own. Without them it runs all the same.
+        let _ = replace(&mut lock, &format!("{}\n", std::process::id()));
         // What a gateway left behind that did not end by itself.
-        let _ = std::fs::remove_file(path.join(NOTE));
+        if let Ok(mut note) = OpenOptions::new().write(true).open(path.join(NOTE)) {
+            let _ = replace(&mut note, "\n");
+        }
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
-    /// Writes the note, so that nobody ever reads half of it.
+    /// Writes the note, so that nobody ever reads half of it; on a full disk, in the place of the one before.
     pub(crate) fn announce(&self, admin: SocketAddr) -> anyhow::Result<()> {
         let running =
             Running { pid: std::process::id(), admin, version: env!("CARGO_PKG_VERSION").to_owned() };
         let (note, fresh) = (self.path.join(NOTE), self.path.join("run.json.new"));
-        let text = serde_json::to_string(&running).context("a note is plain data")?;
-        std::fs::write(&fresh, text + "\n")
-            .and_then(|()| std::fs::rename(&fresh, &note))
-            .with_context(|| format!("{} cannot be written", note.display()))
+        let text = serde_json::to_string(&running).context("a note is plain data")? + "\n";
+        let written = std::fs::write(&fresh, &text).and_then(|()| std::fs::rename(&fresh, &note));
+        let in_place = |error: std::io::Error| {
+            let _ = std::fs::remove_file(&fresh);
+            let kept =
+                OpenOptions::new().write(true).open(&note).and_then(|mut note| replace(&mut note, &text));
+            kept.map_err(|_| error)
+        };
+        written.or_else(in_place).with_context(|| format!("{} cannot be written", note.display()))
     }
 
     /// Removes the note at a clean end.
     pub(crate) fn withdraw(&self) {
         let _ = std::fs::remove_file(self.path.join(NOTE));
     }
+}
+
+/// Writes over what a file holds, in the room that it has.
+fn replace(file: &mut File, text: &str) -> std::io::Result<()> {
+    file.rewind()?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 impl Running {

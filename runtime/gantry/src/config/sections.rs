@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const MAX_NAME: usize = 40;
 
 /// The sections whose keys are names that the operator chooses.
-const NAMED: [&str; 6] = ["analysis", "cameras", "lights", "plugins", "rules", "state"];
+const NAMED: [&str; 7] = ["analysis", "cameras", "detectors", "lights", "plugins", "rules", "state"];
 
 /// The configuration without what is wrong, and what is wrong.
 pub(super) fn read(merged: Value, schema: &Schema, origins: &Origins) -> (Config, Vec<Located>) {
@@ -128,6 +128,12 @@ fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
         let found = observable.findings(name).into_iter();
         wrong.extend(found.map(|finding| (keys_of(&finding.path), finding.message)));
     }
+    for (name, section) in crate::records::SAID_ELSEWHERE {
+        if config.records.collections.contains_key(name) {
+            let keys = ["records", "collections", name].map(str::to_owned).to_vec();
+            wrong.push((keys, format!("what is kept of `{name}` is said in [{section}]: say it there")));
+        }
+    }
     wrong
 }
 
@@ -137,7 +143,7 @@ fn rewrite(keys: &[String], found: &Value, message: &str) -> String {
         Some("bind") => must_be("an IP address and a port such as `127.0.0.1:9600`", found),
         Some(
             "stall_timeout" | "segment" | "max_age" | "max_history" | "session_lifetime" | "deadline"
-            | "absorb",
+            | "absorb" | "health_interval",
         ) => must_be("a duration such as `1s` or `500ms`", found),
         _ => message.to_owned(),
     }

@@ -227,6 +227,7 @@ impl Worker {
                     blobs: vec![(face.filename(), jpeg)],
                     // A face that is deleted must be gone.
                     blobs_as_files: true,
+                    ..Draft::default()
                 };
                 let orders = self.orders.clone();
                 self.parts.records.append(draft, move |record| {

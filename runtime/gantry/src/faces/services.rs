@@ -42,7 +42,8 @@ impl Rules {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
-    fn now(&self) -> Policy {
+    /// Now.
+    pub(crate) fn now(&self) -> Policy {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! What plugins can keep and ask of records: append, query, count, and durable consumers.
 
 use super::consumers::{Consumers, Open, waiting};
-use super::{Busy, Desk, Records};
-use crate::counts::{Marks, Post};
+use super::{Busy, Desk, Readers, Records};
+use crate::counts::{Crowded, Marks, Post};
 use bytes::Bytes;
 use gantry_core::Runtime;
 use gantry_core::services::{Caller, Reply, ServiceError};
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What the runtime itself keeps: plugins read it and do not write it.
-const OWN: [&str; 8] = ["audit", "counts", "days", "events", "faces", "hours", "recordings", "snapshots"];
+const OWN: [&str; 9] =
+    ["audit", "counts", "days", "events", "faces", "gateway", "hours", "recordings", "snapshots"];
 /// The most records of one answer, and the most bytes of their blobs.
 const MOST: usize = 1000;
 const MOST_BYTES: u64 = 32 << 20;
@@ -26,6 +27,9 @@ struct Append {
     data: Value,
     #[serde(default)]
     dedup_key: Option<String>,
+    /// What the blobs are is part of the key.
+    #[serde(default)]
+    dedup_blobs: bool,
     /// The names of the blobs that come with it.
     #[serde(default)]
     blobs: Vec<String>,
@@ -142,6 +146,10 @@ pub(super) fn failed(service: &str, error: &StoreError) -> ServiceError {
     ServiceError(format!("{service}: {error}"))
 }
 
+fn busy(service: &str) -> ServiceError {
+    ServiceError(format!("{service}: too many ask: try again in a moment"))
+}
+
 /// Records as plugins get them, and whether there is no room for more of them.
 fn told(records: &Records, found: &[Record], with_blobs: bool) -> Result<(Vec<Value>, bool), StoreError> {
     let (mut told, mut bytes) = (Vec::with_capacity(found.len()), 0);
@@ -213,7 +221,7 @@ fn append(records: &Arc<Records>, post: &Post, request: Value, blobs: Vec<Bytes>
         Err(error) => return reply(Err(error)),
     };
     let refused = |kind: &str, message: String| Ok(json!({ "refused": kind, "message": message }));
-    let Append { collection, time_ms, mut data, dedup_key, blobs: names, hook } = append;
+    let Append { collection, time_ms, mut data, dedup_key, dedup_blobs, blobs: names, hook } = append;
     if OWN.contains(&collection.as_str()) {
         let message = format!("`{collection}` is the runtime's own: use another collection");
         return reply(refused("bad", message));
@@ -227,6 +235,7 @@ fn append(records: &Arc<Records>, post: &Post, request: Value, blobs: Vec<Bytes>
         time: time_ms,
         blobs: names.into_iter().zip(blobs).collect(),
         dedup_key,
+        dedup_blobs,
         ..Draft::default()
     };
     let answer = move |appended: Result<gantry_store::Appended, StoreError>| match appended {
@@ -247,7 +256,11 @@ fn append(records: &Arc<Records>, post: &Post, request: Value, blobs: Vec<Bytes>
         draft.blobs.iter().map(|(name, content)| json!({ "name": name, "bytes": content.len() })).collect();
     let event = json!({ "collection": draft.collection, "data": data, "blobs": pictures });
     let records = records.clone();
-    let then = move |marks: Marks| {
+    let then = move |looked: Result<Marks, Crowded>| {
+        let Ok(marks) = looked else {
+            let message = "too many records wait for the rules: send it again in a moment".to_owned();
+            return reply(refused("busy", message));
+        };
         if marks.dropped {
             return reply(Ok(json!({ "id": Uuid::now_v7(), "dropped": true })));
         }
@@ -259,13 +272,33 @@ fn append(records: &Arc<Records>, post: &Post, request: Value, blobs: Vec<Bytes>
 }
 
 /// Offers `records.…`.
-pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>, post: &Post) {
+pub(crate) fn offer(
+    runtime: &Runtime,
+    desk: &Arc<Desk>,
+    records: &Arc<Records>,
+    post: &Post,
+    readers: &Arc<Readers>,
+) {
     let services = &runtime.services;
     let (kept, post) = (records.clone(), post.clone());
     services.offer_with_blobs(
         "records.append",
         Arc::new(move |_: &Caller, request, blobs, reply| append(&kept, &post, request, blobs, reply)),
     );
+    let (asked, readers) = (desk.clone(), readers.clone());
+    let for_clients = move |caller: &Caller, request: Value, reply: Reply| {
+        let allowed = readers.admit(caller, request).and_then(|request| read::<Ask>("records.read", request));
+        match allowed {
+            Err(error) => reply(Err(error)),
+            Ok(ask) => asked.ask(move |records| {
+                reply(match records {
+                    Ok(records) => query(records, ask),
+                    Err(Busy) => Err(busy("records.read")),
+                });
+            }),
+        }
+    };
+    services.offer("records.read", Arc::new(for_clients));
     let consumers = Arc::new(Consumers::new(runtime.bus.clone()));
     // Everything else waits for the disk, so it goes to the desk.
     let at_desk = |name: &'static str, work: fn(&Consumers, &Records, &str, Value) -> Answer| {
@@ -275,7 +308,7 @@ pub(crate) fn offer(runtime: &Runtime, desk: &Arc<Desk>, records: &Arc<Records>,
             desk.ask(move |records| {
                 reply(match records {
                     Ok(records) => work(&consumers, records, &plugin, request),
-                    Err(Busy) => Err(ServiceError(format!("{name}: too many ask: try again in a moment"))),
+                    Err(Busy) => Err(busy(name)),
                 });
             });
         };

@@ -58,9 +58,9 @@ impl Door {
 pub(crate) fn offer(runtime: &Runtime, control: &Arc<Control>, door: &Arc<Door>) {
     let services = &runtime.services;
     let begin = Instant::now();
-    services.offer_sync("gateway.info", move |_, _| {
-        let version = env!("CARGO_PKG_VERSION");
-        Ok(json!({ "name": "gantry", "version": version, "uptime_s": begin.elapsed().as_secs() }))
+    services.offer_sync("gateway.info", move |caller, _| {
+        let (version, uptime) = (env!("CARGO_PKG_VERSION"), begin.elapsed().as_secs());
+        Ok(json!({ "name": "gantry", "version": version, "uptime_s": uptime, "plugin": &*caller.plugin }))
     });
 
     let writing = control.clone();

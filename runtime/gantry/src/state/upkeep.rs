@@ -100,7 +100,8 @@ impl Worker {
             if self.runtime.health.report("state", Level::Degraded, message.clone()) {
                 tracing::error!("{message}");
             }
-        } else {
+        } else if with_audit {
+            // All of it was written: what is written less often is not well because the rest is.
             self.runtime.health.forget("state");
         }
         let now = unix_ms();

@@ -1,8 +1,7 @@
 //! What rules are asked, and the events that they begin and end.
 
 use super::{Worker, merge};
-use crate::counts::Order;
-use crate::counts::Then;
+use crate::counts::{Crowded, Order, Then};
 use crate::counts::effects::{Marks, Turn, carry_out};
 use crate::counts::keeper::Letter;
 use gantry_counting::BeginError;
@@ -12,8 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-/// Questions that may wait for rules; beyond that the oldest are lost to them.
+/// Questions that may wait for rules; beyond that the oldest are lost to them. Records that wait do not count: they have a
+/// bound of their own, and whoever sends more is told to come again.
 const QUESTIONS: usize = 256;
+const RECORDS: usize = 1024;
 /// How long a rule may be away, as a file is while an editor writes it anew, until its events end.
 const AWAY: Duration = Duration::from_secs(60);
 /// The most bytes of what rules tell with the end of an event.
@@ -58,17 +59,21 @@ impl Worker {
         crossing: u64,
         then: Option<Then>,
     ) {
+        let is_record = |question: &Question| question.then.is_some();
+        let records = self.questions.iter().filter(|question| is_record(question)).count();
+        match then {
+            Some(then) if records >= RECORDS => return then(Err(Crowded)),
+            None if self.questions.len() - records >= QUESTIONS => {
+                // They have not answered for minutes, and the health says so.
+                let oldest = self.questions.iter().position(|question| !is_record(question));
+                oldest.map(|oldest| self.questions.remove(oldest));
+                metrics::counter!("gantry_rule_events_lost_total").increment(1);
+            }
+            _ => {}
+        }
         let mut event = self.ledger.rule_event(time_ms);
         if let Value::Object(more) = more {
             event.extend(more);
-        }
-        if self.questions.len() >= QUESTIONS {
-            // They have not answered for minutes, and the health says so.
-            let lost = self.questions.pop_front();
-            if let Some(then) = lost.and_then(|question| question.then) {
-                then(Marks::default());
-            }
-            metrics::counter!("gantry_rule_events_lost_total").increment(1);
         }
         self.questions.push_back(Question { hook, event, time_ms, crossing, then });
         self.ask_next();
@@ -102,7 +107,7 @@ impl Worker {
             }
         }
         if let Some(then) = asked.then.take() {
-            then(marks);
+            then(Ok(marks));
         }
         self.ask_next();
     }

@@ -285,3 +285,26 @@ fn a_new_day_begins_with_nothing_counted_and_the_one_before_is_a_record() {
     life.killed();
     assert_eq!(bench.life().counted(), 0);
 }
+
+#[test]
+fn records_that_find_no_room_before_the_rules_are_refused_and_crossings_are_not_pushed_out_by_them() {
+    let bench = Bench::new();
+    let mut life = bench.life();
+    let (told, answers) = channel();
+    // The first is before the rules, 1024 wait.
+    for n in 0..1027 {
+        let told = told.clone();
+        let then: crate::counts::Then = Box::new(move |marks| _ = told.send((n, marks.is_err())));
+        life.worker.take(Order::Record("on_detection", json!({}), then));
+    }
+    assert_eq!(answers.try_iter().collect::<Vec<_>>(), [(1025, true), (1026, true)]);
+    life.worker.ask_rules("on_count", MORNING, json!({}), 1);
+    assert_eq!(life.worker.questions.back().map(|question| question.hook), Some("on_count"));
+    drop(told);
+    let mut looked = 0;
+    while looked < 1025 {
+        life.take(|order| matches!(order, Order::Ruled(_)));
+        looked += answers.try_iter().filter(|(_, refused)| !refused).count();
+    }
+    assert_eq!(life.worker.questions.len(), 0, "the crossing was asked about, too");
+}
