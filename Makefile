@@ -18,6 +18,8 @@ TEST_PACKAGES := chromium curl nats-server gstreamer1.0-libav gstreamer1.0-tools
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CLIENTS := tests/clients
+# Where .config/nextest.toml has it written.
+TEST_REPORT := target/nextest/default/junit.xml
 
 .PHONY: help
 help: ## Show this
@@ -73,7 +75,14 @@ $(CLIENTS)/node_modules/installed: $(CLIENTS)/package.json
 test: test-setup ## Run every test
 	@$(CARGO) build --workspace --all-targets --locked
 	@$(CARGO) test --workspace --doc --locked --quiet
-	@$(CARGO) nextest run --workspace --locked
+# Nobody sees what a test that passes prints, thus not that it has skipped itself: that is said, and then the summary again.
+	@log=$$(mktemp); trap 'rm -f "$$log" "$$log.skips"' EXIT; rm -f $(TEST_REPORT); status=0; \
+	$(CARGO) nextest run --workspace --locked $(if $(MAKE_TERMOUT),--color $(or $(CARGO_TERM_COLOR),always)) 2>&1 | tee "$$log" || status=$$?; \
+	if grep -o 'SKIPPED: [^<]*' $(TEST_REPORT) 2>/dev/null | sort | uniq -c >"$$log.skips"; then \
+	  printf '\nTests that passed without having tested what they should:\n'; cat "$$log.skips"; \
+	  grep -A 1000 'Summary \[' "$$log" || true; \
+	fi; \
+	exit $$status
 
 .PHONY: lint
 lint: packages ## clippy, with warnings as errors
@@ -88,5 +97,5 @@ header: ## Regenerate the C header from runtime/abi
 	@UPDATE_HEADER=1 $(CARGO) test --quiet -p gantry-abi --test header
 
 .PHONY: bench
-bench: build ## Measure beside the peers (about ten minutes)
+bench: build ## Measure beside the peers (about twenty minutes)
 	@tests/bench/run.sh

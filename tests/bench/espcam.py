@@ -28,6 +28,8 @@ from harness import HERE, ROOT, BenchError, core
 
 # What a system allows when nobody has changed it.
 USUAL_BUFFER = 212992
+# The most that a few bursts may take.
+BURSTS_S = 60
 
 
 def main():
@@ -148,17 +150,16 @@ class Gateway:
         return json.loads(done.stdout)["count"]
 
 
-def run(arguments, kind, options, watch=None):
-    """One run; what the devices and the gateway tell."""
+def run(arguments, kind, options, seconds, watch=None):
+    """One run of at most so many seconds; what the devices and the gateway tell."""
     with Gateway(arguments) as gateway:
         pid = gateway.server.pid
         time.sleep(1)
         before, memory = cpu_s(pid), harness.memory_mb(pid)
         if watch is not None:
             watch(pid)
-        options = ["--port", gateway.port, *options]
-        limit = (arguments.soak or arguments.seconds) + 60
-        report = harness.run_load("udpload", options, arguments.client_core, limit)
+        options = ["--port", gateway.port, *options, "--seconds", seconds]
+        report = harness.run_load("udpload", options, arguments.client_core, seconds + 60)
         spent = cpu_s(pid) - before
         # The figures are there a second later.
         time.sleep(1.5)
@@ -190,9 +191,8 @@ def print_rates(arguments):
     for firmware in ("old", "newer", "mixed"):
         rounds = []
         for _ in range(arguments.rounds):
-            options = ["--devices", arguments.devices, "--bytes", arguments.bytes]
-            options += ["--seconds", arguments.seconds, "--firmware", firmware]
-            rounds.append(run(arguments, "rate", options))
+            options = ["--devices", arguments.devices, "--bytes", arguments.bytes, "--firmware", firmware]
+            rounds.append(run(arguments, "rate", options, arguments.seconds))
         print(row(firmware, rounds), flush=True)
     print()
 
@@ -222,7 +222,7 @@ def print_bursts(arguments):
         rounds = []
         for _ in range(arguments.rounds):
             options = ["--devices", devices, "--bytes", 255 * 1452, "--firmware", "newer", "--pictures", 5]
-            rounds.append(run(arguments, "burst", [*options, "--seconds", 60]))
+            rounds.append(run(arguments, "burst", options, BURSTS_S))
         total = lambda key: sum(int(one[key]) for one in rounds)
         print(
             f"| {devices} | {total('completed')} of {total('begun')} | {total('datagrams')} | {total('lost')} "
@@ -248,7 +248,7 @@ def print_soak(arguments):
 
     options = ["--devices", arguments.devices, "--bytes", arguments.bytes, "--every", arguments.every]
     try:
-        result = run(arguments, "soak", [*options, "--seconds", arguments.soak], watch)
+        result = run(arguments, "soak", options, arguments.soak, watch)
     finally:
         over.set()
     took = result["took_ms"]

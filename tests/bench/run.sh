@@ -1,5 +1,5 @@
 #!/bin/bash
-# Measures Gantry beside what people use today, and prints the tables of RESULTS.md. Takes about ten minutes.
+# Measures Gantry beside what people use today, and prints the tables of RESULTS.md. Takes about twenty minutes.
 #
 #   run.sh setup            makes the tools, the peers and the pictures
 #   run.sh matrix [PEERS]   measures camera streams: those of servers.py that are named, or the usual ones
@@ -7,9 +7,9 @@
 #   run.sh people [PEERS]   measures the people counter's stream beside plain WebSocket servers
 #   run.sh counting         measures what looking for people costs, and how exact it is
 #   run.sh ingest [PEERS]   measures REST ingest of plate-reading cameras beside a careful server in Python; gantry, rest_py
-#   run.sh soak             sends to it for SOAK (300) seconds and looks at its memory
-#   run.sh espcam           measures ESP32-CAMs: 200 at once, bursts, and memory (SOAK=300 seconds)
-#   run.sh                  all of it
+#   run.sh espcam           measures ESP32-CAMs: 200 at once, and bursts
+#   run.sh soak [KIND]      sends for SOAK (300) seconds and looks at the memory: ingest, espcam, or both
+#   run.sh                  setup and then matrix, state, counting, espcam and ingest
 #
 # Needs Rust, gcc, node with npm, python3 with venv, and gst-launch-1.0 with the plugins base and good; Gantry is
 # measured when target/release/gantry is built. What is missing is left out, and said.
@@ -48,6 +48,11 @@ setup() {
 # One run that must not stop the others: a program and what it is to measure.
 measure() {
     timeout --foreground 120 python3 "$@" --out "$results" >&2 || say "  left out: $*"
+}
+
+# The same of a program that prints its tables itself.
+attempt() {
+    python3 "$@" || say "  left out: $*"
 }
 
 matrix() {
@@ -89,22 +94,25 @@ people() {
 }
 
 counting() {
-    python3 counting.py
+    attempt counting.py
 }
 
 ingest() {
-    python3 ingest.py "$@" --rounds "$rounds"
-}
-
-soak() {
-    python3 ingest.py --soak "${SOAK:-300}"
+    attempt ingest.py "$@" --rounds "$rounds"
 }
 
 espcam() {
-    python3 espcam.py --rounds "$rounds"
-    python3 espcam.py --rounds "$rounds" --bursts
-    python3 espcam.py --rounds "$rounds" --bursts --sockets 20
-    python3 espcam.py --soak "${SOAK:-300}"
+    attempt espcam.py --rounds "$rounds"
+    attempt espcam.py --rounds "$rounds" --bursts
+    attempt espcam.py --rounds "$rounds" --bursts --sockets 20
+}
+
+soak() {
+    local kinds=("$@") kind
+    [ ${#kinds[@]} -gt 0 ] || kinds=(ingest espcam)
+    for kind in "${kinds[@]}"; do
+        attempt "$kind.py" --soak "${SOAK:-300}"
+    done
 }
 
 state() {

@@ -260,12 +260,18 @@ impl Gateway {
         })
     }
 
-    /// The value of a metric, summed over its labels that contain `label`.
+    /// The value of a metric, summed over its labels that contain `label`; 0 while there is none of that name.
     #[must_use]
     pub fn metric(&self, name: &str, label: &str) -> f64 {
+        self.exported(name, label).unwrap_or(0.0)
+    }
+
+    /// The same, and `None` while there is none of that name: for tests that expect 0.
+    #[must_use]
+    pub fn exported(&self, name: &str, label: &str) -> Option<f64> {
         let (_, text) = self.admin("/metrics");
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).reduce(|sum, value| sum + value)
     }
 
     /// Resident memory in bytes.

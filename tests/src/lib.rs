@@ -13,6 +13,7 @@ pub mod eye;
 pub mod film;
 pub mod gateway;
 pub mod http;
+pub mod lpr;
 pub mod nats;
 pub mod people;
 mod process;

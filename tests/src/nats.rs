@@ -9,15 +9,25 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A port that nobody listens on at this moment, for what has to be known before it listens.
+/// A port that nobody listens on at this moment, for what has to be known before it listens, or listens there again. The kernel
+/// gives it to nobody: it is below those that connections get.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    // Each test is a process of its own: they begin at different places.
+    let begin = std::process::id().wrapping_mul(2_654_435_761) >> 8;
+    let mut all = std::iter::repeat_with(|| {
+        let place = begin.wrapping_add(NEXT.fetch_add(1, Relaxed)) % (PORTS.end - PORTS.start);
+        u16::try_from(PORTS.start + place).expect("a port")
+    });
+    let free = all.by_ref().take(20_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a port")
 }
 
 /// The text of one of `config/examples/nats`, with other ports and folders. Each of `changes` must be in it.
@@ -219,8 +229,10 @@ impl Client {
         let writer = TcpStream::connect(address).expect("a server");
         writer.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let reader = BufReader::new(writer.try_clone().expect("a second handle"));
+        // Each user has a place of his own for answers.
+        let user = login["user"].as_str().map_or_else(String::new, |user| format!("_{user}"));
         let inbox = format!(
-            "_INBOX.t{:?}{}",
+            "_INBOX{user}.t{:?}{}",
             std::thread::current().id(),
             writer.local_addr().expect("an address").port()
         );
@@ -258,7 +270,13 @@ impl Client {
     /// Subscribes, and waits until the server has it.
     pub fn subscribe(&mut self, subject: &str) {
         self.write(format!("SUB {subject} 7\r\nPING\r\n").as_bytes());
-        while self.line() != "PONG" {}
+        loop {
+            match self.line().as_str() {
+                "PONG" => return,
+                line if line.starts_with("-ERR") => self.errors.push(line.to_owned()),
+                _ => {}
+            }
+        }
     }
 
     /// Publishes.

@@ -2,6 +2,7 @@
 //! `tests/clients/upstream.py`).
 
 use crate::PATIENCE;
+use crate::nats::free_port;
 use crate::process::{Process, python};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -46,7 +47,10 @@ impl Upstream {
     /// When that fails.
     #[must_use]
     pub fn start() -> Self {
-        let process = Process::start(python("upstream.py"));
+        let mut server = python("upstream.py");
+        // It listens there again when it was down.
+        server.arg(free_port().to_string());
+        let process = Process::start(server);
         let mut upstream = Self { process, port: 0, kept: Vec::new(), told: Vec::new() };
         upstream.until("it to listen", |upstream| !upstream.told.is_empty());
         upstream.port =

@@ -192,7 +192,7 @@ fn connections_that_dribble_heads_and_bodies_hold_up_nobody_and_are_let_go() {
 
 #[test]
 fn large_bodies_that_never_end_take_no_more_memory_than_all_together_may() {
-    let limits = "[plugins.lpr.limits]\nhandshake_seconds = 2\n";
+    let limits = "[plugins.lpr.limits]\nhandshake_seconds = 10\n";
     let gateway = Setup::with_config(&format!("{CONFIG}{limits}")).start_ready();
     let mut camera = Camera::new(&gateway);
     let head = format!("POST /api/detection HTTP/1.1\r\nHost: x\r\n{JSON}Content-Length: 16000000\r\n\r\n");
@@ -201,7 +201,8 @@ fn large_bodies_that_never_end_take_no_more_memory_than_all_together_may() {
         .map(|_| {
             let mut stream = TcpStream::connect(&camera.address).expect("a listener");
             stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&most)).expect("it is read");
+            // Those for which there is no room may be closed meanwhile.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&most));
             stream
         })
         .collect();

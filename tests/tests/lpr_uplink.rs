@@ -1,6 +1,7 @@
 //! The LPR uplink through the built gateway: to a second gateway, and to a python-socketio server in all weathers.
 
 use gantry_tests::gateway::{Gateway, Setup};
+use gantry_tests::nats::free_port;
 use gantry_tests::upstream::Upstream;
 use gantry_tests::{http, until};
 use serde_json::{Value, json};
@@ -208,13 +209,15 @@ fn a_picture_that_is_too_large_for_the_upstreams_socket_io_goes_over_rest() {
 #[test]
 fn through_all_weathers_everything_arrives_in_order_and_once_by_id() {
     let mut upstream = Upstream::start();
-    let more = "answer_timeout_s = 1\nconnect_timeout_s = 5\nmax_retries = 1\n";
+    let more = "answer_timeout_s = 60\nconnect_timeout_s = 5\nmax_retries = 1\n";
     let a = Setup::with_config(&with_uplink(&upstream.url(), more)).start_ready();
     let at = address(&a);
     let mut ids = put_all(&at, 0..20);
     upstream.until("the first", |upstream| upstream.has(&ids));
     assert!(upstream.kept.iter().all(|kept| kept.way == "socketio"));
     says(&a, "ok: sends to");
+    // What is kept is not yet answered, and what is not answered is sent again.
+    reaches(&a, "sent_records_total", 20.0);
 
     // Down for more than a round: degraded, and not given up.
     upstream.be(&Upstream::mode("down"));
@@ -232,6 +235,7 @@ fn through_all_weathers_everything_arrives_in_order_and_once_by_id() {
     assert!(upstream.kept[20..].iter().all(|kept| kept.way == "rest"));
     says(&a, "ok: sends to");
     says(&a, "over REST, for want of Socket.IO");
+    reaches(&a, "sent_records_total", 40.0);
     // And back.
     upstream.be(&Upstream::mode("well"));
     says(&a, "over Socket.IO");
@@ -239,11 +243,19 @@ fn through_all_weathers_everything_arrives_in_order_and_once_by_id() {
     upstream.until("what came after", |upstream| upstream.has(&ids));
     assert_eq!(upstream.kept.len(), 50, "in these weathers nothing is sent twice");
     assert!(upstream.kept[40..].iter().all(|kept| kept.way == "socketio"));
+    reaches(&a, "sent_records_total", 50.0);
 
     // Connections end with messages on their way, kept or not; and answers come too late.
     upstream.be(&Upstream::mode("resets"));
     ids.extend(put_all(&at, 50..58));
     upstream.until("what was reset", |upstream| upstream.has(&ids));
+    reaches(&a, "sent_records_total", 58.0);
+    // With less patience than those take.
+    let connections =
+        |upstream: &Upstream| upstream.told.iter().filter(|(name, _)| name == "#connect").count();
+    let before = connections(&upstream);
+    a.write_config(&with_uplink(&upstream.url(), &more.replace("60", "1")));
+    upstream.until("the new connection", |upstream| connections(upstream) > before);
     upstream.be(&json!({"mode": "slow", "seconds": 1.3}));
     ids.extend(put_all(&at, 58..61));
     upstream.until("what was slow", |upstream| upstream.has(&ids));
@@ -337,12 +349,15 @@ fn put_until_gone(at: &str, first: u32, answered: &std::sync::mpsc::Sender<Strin
     }
 }
 
+/// Kills of the gateway that sends.
+const ROUNDS: u32 = 50;
+
 #[test]
-fn twenty_five_kills_while_it_takes_in_and_sends_lose_nothing() {
+fn fifty_kills_while_it_takes_in_and_sends_lose_nothing() {
     let mut upstream = Upstream::start();
     let mut a = Setup::with_config(&with_uplink(&upstream.url(), "")).start_ready();
     let mut answered = Vec::new();
-    for round in 0..25 {
+    for round in 0..ROUNDS {
         let at = address(&a);
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
@@ -375,16 +390,16 @@ fn twenty_five_kills_while_it_takes_in_and_sends_lose_nothing() {
     assert_eq!(json!(mine), json!(order), "what the gateway has, and nothing else");
     assert!(answered.len() > 100, "{}", answered.len());
     let twice = upstream.kept.len() - order.len();
-    assert!(twice <= 25 * 80, "{twice} came again: acknowledgements are a tenth of a second apart");
+    assert!(
+        twice <= ROUNDS as usize * 80,
+        "{twice} came again: acknowledgements are a tenth of a second apart"
+    );
 }
 
 #[test]
 fn kills_of_either_gateway_leave_each_record_at_the_second_once() {
     // The second one has the same port after a restart.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|free| free.local_addr())
-        .expect("a free port")
-        .port();
+    let port = free_port();
     let mut b = Setup::with_config(&format!("[plugins.lpr]\nbind = \"127.0.0.1:{port}\"\n")).start_ready();
     let to = format!("127.0.0.1:{port}");
     let mut a = Setup::with_config(&with_uplink(&format!("http://{to}"), "")).start_ready();

@@ -28,8 +28,8 @@ pub struct Config {
     /// Bytes of datagrams that may wait for us in the kernel.
     #[schemars(range(min = 4096, max = 1_073_741_824))]
     pub receive_buffer: usize,
-    /// Sockets that share the port, and `receive_buffer`. 0: as many as it takes, because the kernel gives each at most
-    /// `net.core.rmem_max`.
+    /// Sockets that share the port, and `receive_buffer`. 0: as many as it takes, 64 at most, because the kernel gives each at
+    /// most `net.core.rmem_max`.
     #[schemars(range(max = 64))]
     pub receive_sockets: usize,
     /// Bounds on what devices can cost.
@@ -53,10 +53,11 @@ pub struct Limits {
     /// acknowledged; when three quarters are in use, new requests are refused: busy.
     #[schemars(range(min = 65_536))]
     pub bytes: usize,
-    /// Pictures before the detector at the same time. More are stored without having been looked at.
-    #[schemars(range(min = 1, max = 64))]
+    /// Pictures before the detector at the same time, and no more than 16 MiB of them. More are stored without having been
+    /// looked at.
+    #[schemars(range(min = 1, max = 16))]
     pub analyses: usize,
-    /// Bytes of datagrams that have been received and wait for their turn. More are dropped.
+    /// Bytes of datagrams that have been received and are not done with. More are dropped.
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub waiting_bytes: usize,
     /// Requests a second of one address. More are refused: busy.
@@ -81,7 +82,8 @@ impl Default for Config {
             remember_seconds: 60,
             analysis: None,
             analysis_timeout_ms: 2000,
-            receive_buffer: 16 << 20,
+            // With 208 KiB for each socket, which is usual, these are 61 of them.
+            receive_buffer: 12 << 20,
             receive_sockets: 0,
             limits: Limits::default(),
         }
@@ -150,7 +152,7 @@ impl Config {
         within("limits.transfers", limits.transfers, 1, 65_536);
         within("limits.transfers_per_address", limits.transfers_per_address, 1, 65_536);
         within("limits.picture_bytes", limits.picture_bytes, 1024, MAX_PICTURE);
-        within("limits.analyses", limits.analyses, 1, 64);
+        within("limits.analyses", limits.analyses, 1, 16);
         within("limits.waiting_bytes", limits.waiting_bytes, 65_536, 1 << 30);
         // Requests are refused from three quarters on: one picture has to fit below.
         within("limits.bytes", limits.bytes, limits.picture_bytes.saturating_mul(2).max(65_536), usize::MAX);
@@ -169,6 +171,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::Config;
+    use crate::sockets::MOST;
 
     fn findings(json: &str) -> Vec<String> {
         let config: Config = serde_json::from_str(json).expect(json);
@@ -182,11 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn the_default_buffer_is_there_also_where_sockets_are_of_the_usual_size() {
+        assert!(Config::default().receive_buffer.div_ceil(212_992) < MOST);
+    }
+
+    #[test]
     fn everything_wrong_is_found_at_once() {
-        let json = r#"{"idle_timeout_seconds":0,"remember_seconds":4000,"receive_buffer":1,"limits":{"transfers":0,
-            "transfers_per_address":0,"picture_bytes":1,"bytes":100,"requests_per_second_per_address":0,
-            "requests_per_second":0,"datagrams_per_second_per_address":0,"datagrams_per_second":0}}"#;
-        assert_eq!(findings(json).len(), 11);
+        let json = r#"{"idle_timeout_seconds":0,"remember_seconds":4000,"receive_buffer":1,"receive_sockets":65,
+            "analysis_timeout_ms":4001,"limits":{"transfers":0,"transfers_per_address":0,"picture_bytes":1,"bytes":100,
+            "analyses":17,"waiting_bytes":1,"requests_per_second_per_address":0,"requests_per_second":0,
+            "datagrams_per_second_per_address":0,"datagrams_per_second":0}}"#;
+        assert_eq!(findings(json).len(), 15);
+        for key in ["receive_sockets", "analysis_timeout_ms", "limits.analyses", "limits.waiting_bytes"] {
+            assert!(findings(json).contains(&key.to_owned()), "{key}");
+        }
         assert_eq!(findings(r#"{"limits":{"bytes":10000000}}"#), ["limits.bytes"], "two pictures of 8 MiB");
     }
 

@@ -20,6 +20,7 @@ pub mod plan;
 mod rate;
 mod server;
 pub mod session;
+mod sight;
 mod sockets;
 mod transfer;
 
@@ -87,17 +88,17 @@ impl Plugin for EspCam {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        let bind = self.config.bind;
-        let sockets = Sockets::open(&self.config).map_err(|error| {
-            Error::new(format!("cannot listen on {bind} (UDP): {error}: stop what uses it, or change `bind`"))
-        })?;
+        let sockets = Sockets::open(&self.config).map_err(Error::new)?;
         let address = sockets.address()?;
+        if let Some(trouble) = sockets.trouble() {
+            gantry_plugin::info!(self.host, "{trouble}");
+        }
         let (room, wanted) = (sockets.room(), self.config.receive_buffer);
         if room < wanted {
-            let why = "raise net.core.rmem_max, or `receive_sockets`";
+            let remedy = sockets.remedy();
             gantry_plugin::info!(
                 self.host,
-                "the system lets {room} bytes of datagrams wait, not {wanted}: {why}"
+                "the system lets {room} bytes of datagrams wait, not {wanted}: {remedy}"
             );
         }
         gantry_plugin::debug!(self.host, "{} sockets share the port", sockets.count());

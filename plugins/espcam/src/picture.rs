@@ -95,7 +95,12 @@ pub(crate) fn analysis(detector: &str, seen: Result<Value, String>) -> Value {
     let seen = seen.map(serde_json::from_value::<Seen>);
     let Seen { objects, duration_ms } = match seen {
         Ok(Ok(seen)) => seen,
-        Ok(Err(_)) => return unseen(detector, "the detector answers in other words than agreed"),
+        Ok(Err(_)) => {
+            return unseen(
+                detector,
+                "the detector answers in other words than agreed: update the gateway and its plugins together",
+            );
+        }
         Err(error) => return unseen(detector, &error),
     };
     let people = objects.iter().filter(|object| object["class"] == "person").count();
@@ -139,14 +144,19 @@ impl Outcome {
     pub fn of(reply: Result<Value, String>) -> Self {
         let answer = match reply.map(serde_json::from_value::<Answer>) {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => return Self::Refused("the store answers in other words than agreed".into()),
+            Ok(Err(_)) => return Self::Refused(
+                "the store answers in other words than agreed: update the gateway and its plugins together"
+                    .into(),
+            ),
             Err(error) => return Self::Refused(error),
         };
         match answer {
             Answer { refused: Some(kind), message, .. } => Self::Refused(message.unwrap_or(kind)),
             Answer { dropped: true, .. } => Self::Dropped,
             Answer { id: Some(id), .. } => Self::Kept(id),
-            Answer { .. } => Self::Refused("the store answers without an id".into()),
+            Answer { .. } => Self::Refused(
+                "the store answers without an id: update the gateway and its plugins together".into(),
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::figures::Figures;
 use crate::inbox::{Batch, Inbox};
 use crate::picture::{APPEND, LOOK, Outcome};
 use crate::session::{Effect, Moment, Session};
+use crate::sight::{Change, Sight};
 use crate::sockets::Sockets;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Health, Host, Metric, debug, info, warn};
@@ -40,7 +41,10 @@ pub(crate) struct Parts {
 pub(crate) async fn receive(host: Host, sockets: Sockets, inbox: Arc<Inbox>, mut stopping: Stopping) {
     let mut reading = match sockets.reading() {
         Ok(reading) => reading,
-        Err(error) => return host.health(Health::Failed, &format!("cannot use the socket: {error}")),
+        Err(error) => {
+            return host
+                .health(Health::Failed, &format!("cannot use the socket: {error}: restart the gateway"));
+        }
     };
     loop {
         let ready = tokio::select! {
@@ -70,7 +74,7 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
         unsent: 0,
         address,
         refused: false,
-        blind: false,
+        sight: Sight::default(),
     };
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,8 +114,7 @@ struct Server {
     address: SocketAddr,
     /// Whether the store refused last.
     refused: bool,
-    /// Whether the last picture was not looked at.
-    blind: bool,
+    sight: Sight,
 }
 
 impl Server {
@@ -134,7 +137,7 @@ impl Server {
         let now = self.now();
         match call {
             Call::Look(token) => {
-                self.judge_sight(answer.as_ref().err());
+                self.judge_sight(now, answer.as_ref().err());
                 self.session.looked(now, token, answer, &mut self.effects);
             }
             Call::Store(token) => {
@@ -147,22 +150,22 @@ impl Server {
     }
 
     /// Tells whether pictures are looked at, when that has changed. Why a detector does not look is in its own health.
-    fn judge_sight(&mut self, error: Option<&String>) {
-        match error {
-            Some(why) if !self.blind => {
+    fn judge_sight(&mut self, now: Moment, error: Option<&String>) {
+        match self.sight.judge(now.at, error.is_none()) {
+            Some(Change::Lost) => {
+                let why = error.map_or("", String::as_str);
                 warn!(self.host, "a picture is stored without having been looked at: {why}");
             }
-            None if self.blind => info!(self.host, "pictures are looked at again"),
-            _ => {}
+            Some(Change::Back) => info!(self.host, "pictures are looked at again"),
+            None => {}
         }
-        self.blind = error.is_some();
     }
 
     fn measure(&mut self, dropped: u64) {
         let lost = self.sockets.lost();
         if lost > 0 && self.meters.last_lost == 0 {
-            let why = "the system had no room for them: raise `receive_buffer`";
-            info!(self.host, "{lost} datagrams are lost: {why}");
+            let remedy = self.sockets.remedy();
+            info!(self.host, "{lost} datagrams are lost: the system had no room for them: {remedy}");
         }
         self.meters.record(&self.session.figures(), self.unsent, dropped, lost);
     }
@@ -235,7 +238,10 @@ impl Server {
             let now = self.now();
             let why = error.to_string();
             match call {
-                Call::Look(token) => self.session.looked(now, token, Err(why), &mut self.effects),
+                Call::Look(token) => {
+                    self.judge_sight(now, Some(&why));
+                    self.session.looked(now, token, Err(why), &mut self.effects);
+                }
                 Call::Store(token) => {
                     let outcome = Outcome::Refused(why);
                     self.judge(&outcome);

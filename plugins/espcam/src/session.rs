@@ -1,11 +1,11 @@
 //! All transfers of all devices: datagrams and times in, replies and effects out. No I/O, no clock.
 //!
 //! A transfer is known by the device's id and its source address. As soon as its picture is whole it goes to the store, by way
-//! of a detector if there is one, and
-//! from then on nothing of it is acknowledged before the store has it: the device's last packet and its question whether
-//! it is done are answered when the picture is on the disk, or refused, so that the device comes back. What was stored is
-//! remembered for a while, because devices repeat what they got no answer to.
+//! of a detector if there is one, and from then on nothing of it is acknowledged before the store has it: the device's last
+//! packet and its question whether it is done are answered when the picture is on the disk, or refused, so that the device
+//! comes back. What was stored is remembered for a while, because devices repeat what they got no answer to.
 
+mod effect;
 mod looking;
 mod storing;
 
@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use storing::{Finished, Stores};
 
+pub use effect::{Effect, Moment};
+
 /// The same request within this time of the one before is taken for an echo of the network: devices wait 5 s and more.
 const ECHO: Duration = Duration::from_secs(2);
 /// How long a device that may have begun anew has for sending everything again.
@@ -34,48 +36,6 @@ const EVICTABLE: Duration = Duration::from_secs(1);
 /// A transfer that takes longer is over, however often it gives a sign of life. 255 packets that are all sent a few times
 /// take less.
 const LIFETIME: Duration = Duration::from_secs(3600);
-
-/// When something happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
-    /// Time since the start, which never goes backwards.
-    pub at: Duration,
-    /// The time of day in ms since 1970, for records only: it may jump.
-    pub unix_ms: i64,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Send this datagram.
-    Send {
-        /// To whom.
-        to: SocketAddr,
-        /// The datagram.
-        datagram: Vec<u8>,
-    },
-    /// Have this picture looked at, and tell [`Session::looked`] what was seen.
-    Look {
-        /// Tells this picture from others.
-        token: u64,
-        /// The picture.
-        picture: Arc<Picture>,
-    },
-    /// Store this picture, and tell [`Session::stored`] what became of it.
-    Store {
-        /// Tells this attempt from others.
-        token: u64,
-        /// The picture.
-        picture: Arc<Picture>,
-    },
-    /// Tell everybody that this picture was stored.
-    Publish {
-        /// The picture.
-        picture: Arc<Picture>,
-        /// The record's id.
-        record: String,
-    },
-}
 
 /// Whose transfer it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn the_address_of_the_document_is_read() {
-        let address = read("http://100.95.46.128:8765");
-        assert_eq!(address.websocket(), "ws://100.95.46.128:8765/socket.io/?EIO=4&transport=websocket");
-        assert_eq!((address.to_string().as_str(), address.is_tls), ("100.95.46.128:8765", false));
+        let address = read("http://192.0.2.1:8765");
+        assert_eq!(address.websocket(), "ws://192.0.2.1:8765/socket.io/?EIO=4&transport=websocket");
+        assert_eq!((address.to_string().as_str(), address.is_tls), ("192.0.2.1:8765", false));
         assert_eq!(address.path("/api/test"), "/api/test");
     }
 

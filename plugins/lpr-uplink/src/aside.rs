@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// Their collection.
 const COLLECTION: &str = "refused";
 
+/// What a request to the runtime may have, with room for what is around it.
+const MAX_REQUEST: usize = 1_000_000;
+
 /// A record and why it is refused.
 pub(crate) struct Refused {
     pub(crate) id: String,
@@ -61,6 +64,9 @@ impl Refused {
                 "record": data,
             },
         });
+        if request.to_string().len() > MAX_REQUEST {
+            return Ok(json!({ "refused": "bad", "message": "it is more than a request may have" }));
+        }
         calls.ask_with("records.append", &request, &bytes).await
     }
 }
@@ -70,5 +76,7 @@ fn kept(reply: &Value) -> Result<(), String> {
         return Ok(());
     }
     let why = reply["message"].as_str().unwrap_or("the gateway does not say why");
-    Err(format!("a refused record cannot be kept: {why}"))
+    Err(format!(
+        "a refused record cannot be kept ({why}): make room on the gateway's disk, or look into its log"
+    ))
 }

@@ -117,9 +117,16 @@ impl Secret {
         &self.0
     }
 
-    /// A text without it, should somebody have put it in there.
+    /// A text without it, should somebody have put it in there, also where the text was cut in the middle of it.
     pub(crate) fn keep_out_of(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "…") }
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        let mut text = text.replace(&self.0, "…");
+        for (length, _) in self.0.char_indices().rev().filter(|(length, _)| *length > 0) {
+            text = text.replace(&format!("{}…", &self.0[..length]), "…");
+        }
+        text
     }
 }
 
@@ -213,6 +220,12 @@ impl Config {
     }
 }
 
+/// The name of this machine.
+pub(crate) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "gateway".to_owned() } else { name.trim().to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Config;
@@ -228,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_address_is_all_that_it_needs() {
-        assert!(findings(r#"{"url":"http://100.95.46.128:8765"}"#).is_empty());
+        assert!(findings(r#"{"url":"http://192.0.2.1:8765"}"#).is_empty());
         assert_eq!(findings("{}"), ["url"]);
         let config = read("{}");
         let times = (config.connect_timeout_s, config.retry_interval_s, config.max_retries, config.batch);
@@ -262,6 +275,7 @@ mod tests {
         assert!(!format!("{config:?}").contains("secret"));
         let key = config.api_key.expect("a key");
         assert_eq!(key.keep_out_of("the key very-secret is wrong"), "the key … is wrong");
+        assert_eq!(key.keep_out_of("a long story about very-secre…: check"), "a long story about …: check");
     }
 
     #[test]

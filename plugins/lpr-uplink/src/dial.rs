@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -57,20 +58,8 @@ impl Dialer {
 
     /// Connects; the caller says how long that may take.
     pub(crate) async fn connect(&self) -> io::Result<Stream> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        let mut tcp = None;
-        for address in lookup_host((self.address.host.as_str(), self.address.port)).await? {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.set_send_buffer_size(SEND_BUFFER)?;
-            match socket.connect(address).await {
-                Ok(stream) => {
-                    tcp = Some(stream);
-                    break;
-                }
-                Err(error) => last = error,
-            }
-        }
-        let Some(tcp) = tcp else { return Err(last) };
+        let addresses = lookup_host((self.address.host.as_str(), self.address.port)).await?.collect();
+        let tcp = first_of(addresses, self.connect_timeout).await?;
         tcp.set_nodelay(true)?;
         let wire = match &self.tls {
             None => Wire::Plain(tcp),
@@ -78,6 +67,26 @@ impl Dialer {
         };
         Ok(Stream { wire, flow: Flow::new() })
     }
+}
+
+/// Connects to the first of these that there is a way to, each with its share of the time.
+async fn first_of(addresses: Vec<SocketAddr>, patience: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    let share = patience / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    for address in addresses {
+        let slow = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection to {address} in time"));
+        match timeout(share, connect_to(address)).await.map_err(slow).flatten() {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.connect(address).await
 }
 
 fn client_config(config: &Config) -> Result<Arc<ClientConfig>, Error> {
@@ -193,5 +202,30 @@ impl AsyncWrite for Stream {
             Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_of;
+    use std::time::Duration;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_is_not_the_last_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        // Nobody can connect to a port 0, with IPv6 or without it.
+        let nowhere = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+        let found = first_of([&nowhere[..], &[here]].concat(), Duration::from_secs(20)).await;
+        assert_eq!(found.unwrap().peer_addr().unwrap(), here);
+        first_of(nowhere.to_vec(), Duration::from_secs(20)).await.unwrap_err();
+        assert!(
+            first_of(Vec::new(), Duration::from_secs(20))
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("no address")
+        );
     }
 }

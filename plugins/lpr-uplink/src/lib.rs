@@ -52,8 +52,9 @@ use tokio::sync::Notify;
 
 pub use config::{Config, Id, Secret, Start, Tls};
 
-/// How long the runtime may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// When an answer of the runtime counts as lost. A late one still counts: `records.next` has moved the consumer, and what is
+/// begun again before it was answered would be moved on by it.
+const LOST: Duration = Duration::from_secs(600);
 
 /// An instance of the plugin.
 pub struct Uplink {
@@ -75,7 +76,7 @@ impl Plugin for Uplink {
     fn create(host: Host, config: Config) -> Result<Self, Error> {
         // Another uplink's word does no harm.
         host.subscribe(&format!("records/+/{}", queue::CONSUMER))?;
-        Ok(Self { host, config, calls: Calls::new(host, PATIENCE), more: Arc::default(), worker: None })
+        Ok(Self { host, config, calls: Calls::new(host, LOST), more: Arc::default(), worker: None })
     }
 
     fn start(&mut self) -> Result<(), Error> {

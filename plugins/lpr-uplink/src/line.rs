@@ -7,7 +7,8 @@
 //!
 //! A record that is refused is offered again through the rest of a round, from the second time on over REST, whose status
 //! tells a refusal from a bad moment. After that it is [set aside](Step::SetAside), so that it does not hold up what is
-//! behind it. One that twice ended the connection goes over REST too: what is too large for a server's Socket.IO ends it.
+//! behind it. One at which the upstream fails for many rounds, though it answers a test, holds up the rest and is
+//! [named](Line::holds_up): it may be the upstream that is ill. One that twice ended the connection goes over REST too: what is too large for a server's Socket.IO ends it.
 
 mod step;
 
@@ -15,6 +16,7 @@ use crate::answer::Verdict;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use step::{Busy, Offer};
 pub use step::{Head, Mode, Moment, Settings, Step, Way};
 
 /// The pause after the first try of a round; each is twice the one before.
@@ -25,6 +27,8 @@ const STEADY: Duration = Duration::from_secs(10);
 const MAX_CUTS: u32 = 2;
 /// Cameras whose registration is remembered; with more of them it begins anew.
 const MAX_CAMERAS: usize = 4096;
+/// Rounds of tries that fail at one record, each on a way that is there, before it is named.
+const HELD_ROUNDS: u32 = 3;
 /// What is around a message in its packet.
 const PACKET_BYTES: usize = 64;
 
@@ -33,27 +37,6 @@ enum Socket {
     Closed,
     Dialing,
     Open { since: Moment, took: bool },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Busy {
-    Test,
-    Register(Way),
-    Send(Way),
-    Aside,
-}
-
-/// What the line knows about the record that it offers.
-#[derive(Debug, Default)]
-struct Offer {
-    id: String,
-    camera: String,
-    refusals: u32,
-    /// Why it was refused last.
-    reason: String,
-    cuts: u32,
-    /// It is not for Socket.IO.
-    by_rest: bool,
 }
 
 /// See the module.
@@ -132,6 +115,13 @@ impl Line {
     #[must_use]
     pub fn detour(&self) -> Option<&str> {
         (self.mode() == Mode::Rest).then_some(self.dial_error.as_str())
+    }
+
+    /// The record at which the upstream fails again and again, though it is there.
+    #[must_use]
+    pub fn holds_up(&self) -> Option<&str> {
+        let many = HELD_ROUNDS.saturating_mul(self.settings.max_retries.saturating_add(1));
+        (self.offer.failures >= many).then_some(self.offer.id.as_str())
     }
 
     /// Whether the head is on its way.
@@ -278,6 +268,7 @@ impl Line {
                     matches!(self.busy, Some(Busy::Send(Way::SocketIo) | Busy::Register(Way::SocketIo)));
                 if self.busy == Some(Busy::Send(Way::SocketIo)) {
                     self.offer.cuts += 1;
+                    self.offer.failures = self.offer.failures.saturating_add(1);
                     self.offer.by_rest |= self.offer.cuts >= MAX_CUTS;
                 }
                 if flying {
@@ -336,6 +327,9 @@ impl Line {
     /// What became of the head. `true`: it is done with.
     pub fn answered(&mut self, now: Moment, verdict: Verdict) -> bool {
         let Some(Busy::Send(way)) = self.busy.take() else { return false };
+        if matches!(verdict, Verdict::Failed(_)) {
+            self.offer.failures = self.offer.failures.saturating_add(1);
+        }
         match verdict {
             Verdict::Taken => {
                 match (&mut self.socket, way) {

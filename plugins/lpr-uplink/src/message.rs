@@ -10,6 +10,8 @@ use std::collections::HashMap;
 pub const COLLECTIONS: [&str; 5] = ["detections", "health", "events", "gateway", "counts"];
 /// The field in which a record's id goes along, from the first gateway to the last server.
 const RECORD_ID: &str = "record_id";
+/// The id in this gateway, when that is another one.
+const OWN_ID: &str = "gateway_record_id";
 
 /// What a message is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +210,8 @@ fn as_sent(mut data: Map<String, Value>, blobs: &HashMap<String, String>) -> Map
 fn identify(body: &mut Map<String, Value>, id: &str) {
     let known = body.get(RECORD_ID).cloned();
     if known.as_ref().and_then(Value::as_str).is_some_and(is_uuid) {
+        // A camera can say what it wants there, also twice the same.
+        body.insert(OWN_ID.to_owned(), id.into());
         return;
     }
     if let Some(own) = known.filter(|own| !own.is_null()) {
@@ -287,7 +291,7 @@ mod tests {
         let theirs = "01980000-aaaa-7000-8000-00000000000f";
         assert_eq!(
             body("detections", json!({ "record_id": theirs })),
-            format!(r#"{{"record_id":"{theirs}"}}"#)
+            format!(r#"{{"record_id":"{theirs}","gateway_record_id":"{ID}"}}"#)
         );
         let own = body("detections", json!({"record_id": 17, "x": 1}));
         assert_eq!(own, format!(r#"{{"record_id":"{ID}","x":1,"camera_record_id":17}}"#));

@@ -1,6 +1,7 @@
 //! Engine.IO 4 and Socket.IO 5 as a client reads and writes them, over WebSocket.
 
 use serde::Deserialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ struct Opening {
     #[serde(rename = "pingTimeout", default)]
     ping_timeout: Option<f64>,
     #[serde(rename = "maxPayload", default)]
-    max_payload: Option<f64>,
+    max_payload: Option<Number>,
 }
 
 fn milliseconds(ms: Option<f64>, default: u64) -> Duration {
@@ -70,8 +71,10 @@ pub fn decode(text: &str) -> Result<Packet<'_>, Malformed> {
             let silence =
                 milliseconds(opening.ping_interval, 25_000) + milliseconds(opening.ping_timeout, 20_000);
             // A number that is no size is none.
-            let max_payload =
-                opening.max_payload.filter(|most| (1.0..9e15).contains(most)).map(|most| most as usize);
+            let max_payload = opening
+                .max_payload
+                .and_then(|most| usize::try_from(most.as_u64()?).ok())
+                .filter(|most| *most > 0);
             Ok(Packet::Open { silence: silence.clamp(TIMES.0, TIMES.1), max_payload })
         }
         b'1' => Ok(Packet::Close),

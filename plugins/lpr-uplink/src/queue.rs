@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::line::Head;
 use crate::message::{Message, Origin, Record};
+use crate::report::Backlog;
 use gantry_plugin::calls::Calls;
 use gantry_plugin::{Host, warn};
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use tokio::sync::{Notify, mpsc};
 
 /// The name of the consumer: it goes on where it was also when the upstream has moved.
 pub(crate) const CONSUMER: &str = "uplink";
+const NOT_UNDERSTOOD: &str =
+    "the store's answer is not understood: use the uplink and the gateway of the same version";
 /// How often the store is asked when it does not say that there is more.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -102,12 +105,12 @@ impl Reader {
         let request = json!({"consumer": CONSUMER, "limit": self.config.batch});
         let mut reply = self.calls.ask("records.next", &request).await?;
         let Value::Array(all) = reply["records"].take() else {
-            return Err("the store's answer has no records".to_owned());
+            return Err(NOT_UNDERSTOOD.to_owned());
         };
         let count = all.len();
         for value in all {
             let Some(mut record) = Record::of(value) else {
-                return Err("the store's answer is not understood".to_owned());
+                return Err(NOT_UNDERSTOOD.to_owned());
             };
             let id = record.id.clone();
             let item = if record.is_kept_back() || !self.fill(&mut record).await? {
@@ -139,4 +142,23 @@ impl Reader {
         }
         Ok(true)
     }
+}
+
+/// What tells the store that all up to this record are done with.
+pub(crate) fn acknowledgement(id: &str) -> Value {
+    json!({ "consumer": CONSUMER, "up_to": id })
+}
+
+/// What waits.
+pub(crate) async fn backlog(calls: &Calls) -> Option<Backlog> {
+    let waiting: Value = calls.ask("records.waiting", &json!({ "consumer": CONSUMER })).await.ok()?;
+    let count = waiting["count"].as_u64()?;
+    let oldest_age_s = waiting["oldest_age_ms"].as_u64().unwrap_or(0) / 1000;
+    Some(Backlog { count, oldest_age_s })
+}
+
+/// What the runtime calls this instance: its state keys have the name in them.
+pub(crate) async fn instance(calls: &Calls) -> String {
+    let info = calls.ask("gateway.info", &json!({})).await.unwrap_or_default();
+    info["plugin"].as_str().unwrap_or("lpr-uplink").to_owned()
 }

@@ -24,6 +24,8 @@ pub(crate) struct View {
     pub(crate) mode: Mode,
     pub(crate) is_degraded: bool,
     pub(crate) error: Option<String>,
+    /// The record at which the upstream fails each time.
+    pub(crate) held: Option<String>,
     /// Why not by Socket.IO.
     pub(crate) detour: Option<String>,
     /// Nothing before it was counted.
@@ -39,6 +41,7 @@ impl View {
             mode: line.mode(),
             is_degraded: line.is_degraded(),
             error: line.error().map(str::to_owned),
+            held: line.holds_up().map(str::to_owned),
             detour: line.detour().map(str::to_owned),
             backlog,
             sent,
@@ -62,6 +65,9 @@ impl View {
         };
         if let Some(error) = &self.error {
             let _ = write!(text, " ({error})");
+        }
+        if let Some(id) = &self.held {
+            let _ = write!(text, "; record {id} holds up what is behind it: look into the upstream's log");
         }
         match self.backlog {
             None => {}
@@ -164,8 +170,8 @@ impl Report {
         }
         let before = self.told.take();
         let is_news = before.as_ref().is_none_or(|(told, at)| {
-            (told.mode, told.health(), &told.error, told.aside)
-                != (view.mode, view.health(), &view.error, view.aside)
+            (told.mode, told.health(), &told.error, told.aside, &told.held)
+                != (view.mode, view.health(), &view.error, view.aside, &view.held)
                 || told.backlog.map(|backlog| backlog.count == 0)
                     != view.backlog.map(|backlog| backlog.count == 0)
                 || now.saturating_sub(*at) >= AGAIN
@@ -214,6 +220,7 @@ mod tests {
             mode,
             is_degraded: false,
             error: None,
+            held: None,
             detour: None,
             backlog: Some(Backlog::default()),
             sent: 0,
@@ -234,6 +241,12 @@ mod tests {
             "up:1 cannot be reached and is tried again (refused); 12 records wait, the oldest for 35 s"
         );
         assert_eq!(view.health(), Health::Degraded);
+        let view = View { backlog: None, held: Some("17".to_owned()), ..view };
+        assert_eq!(
+            view.sentence("up:1"),
+            "up:1 cannot be reached and is tried again (refused); record 17 holds up what is behind it: look into the \
+             upstream's log"
+        );
     }
 
     #[test]

@@ -231,6 +231,8 @@ impl Session {
 
     /// The message has been handed to the network.
     pub fn written(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        // While it was being written nobody listened.
+        self.heard = self.heard.max(now);
         let Some(flight) = &mut self.flight else { return };
         flight.written = Some(now);
         if flight.kind == Kind::Register && self.is_curt {

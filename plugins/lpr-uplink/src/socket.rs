@@ -129,6 +129,8 @@ impl Line {
             // What is too far away for a clock is never.
             let deadline = self.began.checked_add(self.session.deadline().min(Duration::from_secs(1 << 20)));
             tokio::select! {
+                // What has come before a deadline counts, however late it is looked at.
+                biased;
                 message = stream.next() => match message {
                     Some(Ok(WebSocket::Text(text))) => {
                         self.session.text(self.began.elapsed(), &text, &mut effects);

@@ -2,18 +2,18 @@
 
 use crate::answer::Verdict;
 use crate::aside::Refused;
-use crate::config::Config;
+use crate::config::{Config, host_name};
 use crate::dial::Dialer;
 use crate::line::{Line, Step, Way};
 use crate::message::{Message, registration};
-use crate::queue::{CONSUMER, Item, Reader, Turn};
+use crate::queue::{Item, Reader, Turn, acknowledgement, backlog, instance};
 use crate::report::{Backlog, Report, View};
 use crate::rest::Rest;
 use crate::socket::{self, News};
 use gantry_plugin::calls::Calls;
 use gantry_plugin::worker::Stopping;
 use gantry_plugin::{Host, debug, info, warn};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -46,6 +46,8 @@ enum Event {
     Socket(u64, News),
     Rest(Verdict),
     Aside(Result<(), String>),
+    /// Whether the store has heard what is done with.
+    Acknowledged(Result<(), String>),
     /// What waits, and how long it took to count it.
     Backlog(Option<Backlog>, Duration),
 }
@@ -117,17 +119,6 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// What the runtime calls this instance: its state keys have the name in them.
-async fn instance(calls: &Calls) -> String {
-    let info = calls.ask("gateway.info", &json!({})).await.unwrap_or_default();
-    info["plugin"].as_str().unwrap_or("lpr-uplink").to_owned()
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "gateway".to_owned() } else { name.trim().to_owned() }
 }
 
 fn unix_ms() -> i64 {
@@ -260,7 +251,11 @@ impl Worker {
     /// A record's turn has come.
     fn take(&mut self, item: Item) {
         // What comes again because the store had to be asked anew is done with. Ids grow.
-        if self.done.as_deref().is_some_and(|done| item.id() <= done) {
+        if let Some(done) = self.done.as_deref().filter(|done| item.id() <= *done) {
+            if item.id() == done {
+                // The store does not know it: it would wait for ever if nothing came after it.
+                self.unacknowledged = self.done.clone();
+            }
             return;
         }
         match item {
@@ -312,6 +307,12 @@ impl Worker {
                     self.finish_head();
                 }
             }
+            Event::Acknowledged(Ok(())) => {}
+            Event::Acknowledged(Err(why)) => {
+                debug!(self.host, "what was sent is not acknowledged: {why}; it is tried again");
+                self.unacknowledged.clone_from(&self.done);
+                self.acknowledged = Instant::now() + TELL;
+            }
             Event::Backlog(backlog, took) => {
                 self.is_counting = false;
                 // Counting a long backlog takes the store a while: it is not kept busy with it.
@@ -356,10 +357,14 @@ impl Worker {
         self.unacknowledged.is_some().then(|| self.acknowledged + ACKNOWLEDGE)
     }
 
-    /// Tells the store what is done with. Whatever happens to that is mended by the next one.
+    /// Tells the store what is done with, and again when it has not heard it.
     fn acknowledge(&mut self) {
         if let Some(id) = self.unacknowledged.take() {
-            self.calls.tell("records.ack", &json!({"consumer": CONSUMER, "up_to": id}));
+            let calls = self.calls.clone();
+            self.spawn(async move {
+                let heard = calls.ask("records.ack", &acknowledgement(&id)).await;
+                Event::Acknowledged(heard.map(|_| ()))
+            });
             self.acknowledged = Instant::now();
         }
     }
@@ -382,7 +387,10 @@ impl Worker {
     }
 
     async fn end(mut self) {
-        self.acknowledge();
+        // Without waiting for an answer. What it does not hear is sent again.
+        if let Some(id) = self.unacknowledged.take() {
+            self.calls.tell("records.ack", &acknowledgement(&id));
+        }
         self.calls.tell("state.write", &json!({ "values": self.report.nothing() }));
         // A connection whose messages end says good-bye.
         if let Some(socket) = self.socket.take() {
@@ -390,11 +398,4 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-async fn backlog(calls: &Calls) -> Option<Backlog> {
-    let waiting: Value = calls.ask("records.waiting", &json!({ "consumer": CONSUMER })).await.ok()?;
-    let count = waiting["count"].as_u64()?;
-    let oldest_age_s = waiting["oldest_age_ms"].as_u64().unwrap_or(0) / 1000;
-    Some(Backlog { count, oldest_age_s })
 }

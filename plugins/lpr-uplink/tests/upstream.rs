@@ -59,7 +59,22 @@ fn what_is_on_its_way_when_it_stops_is_answered_first() {
     });
     let answering = peer.lock().unwrap().take().expect("a thread");
     answering.join().expect("it said good-bye");
-    assert!(store.lock().unwrap().acknowledged <= 1, "what was not answered is not acknowledged");
+    assert_eq!(store.lock().unwrap().acknowledged, 1, "what was answered, and no more");
+}
+
+#[test]
+fn an_acknowledgement_that_is_not_heard_is_said_again_also_when_nothing_comes_after_it() {
+    let door = Door::open();
+    run(json!({"url": door.url()}), |rig| {
+        rig.store().fill(1);
+        rig.store().deaf = 2;
+        let mut peer = door.socket();
+        peer.register();
+        peer.event();
+        peer.say(&format!(r#"42["lpr_response",{YES}]"#));
+        rig.until("it to be heard", |store| store.acknowledged == 1);
+        assert_eq!(rig.store().deaf, 0);
+    });
 }
 
 #[test]

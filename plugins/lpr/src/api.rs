@@ -69,7 +69,15 @@ fn uncached(mut response: Response) -> Response {
 
 /// The key that a request shows.
 pub(crate) fn shown(request: &Request) -> Option<&str> {
-    crate::key::shown(|name| request.headers().get(name).and_then(|value| value.to_str().ok()))
+    shown_with(request, |_| None)
+}
+
+/// The same of one whose query may show it.
+pub(crate) fn shown_with<'a>(
+    request: &'a Request,
+    query: impl Fn(&str) -> Option<&'a str>,
+) -> Option<&'a str> {
+    crate::key::shown(|name| request.headers().get(name).and_then(|value| value.to_str().ok()), query)
 }
 
 fn denied(denied: Denied) -> Response {

@@ -14,12 +14,15 @@ use gantry_serve::socketio::{Group, Message};
 use jiff::Timestamp;
 use serde_json::Map;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Bytes beside calls that wait for an answer, in KiB. The border takes 64 MiB.
 const ON_THE_BORDER: u32 = 48 << 10;
 /// What a call takes of it at least: the border takes 1024 calls.
 const LEAST: u32 = 64;
+/// A trouble that no message has met for so long is over: whoever was refused may have gone.
+const FADES: Duration = Duration::from_secs(60);
 /// What a value in memory costs beside its text.
 const VALUE_BYTES: usize = 160;
 
@@ -59,7 +62,7 @@ pub(crate) struct Desk {
     health: Group,
     meters: Meters,
     listening: String,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Trouble>,
     /// Somebody has looked at the numbers.
     looked: Notify,
 }
@@ -198,8 +201,10 @@ impl Desk {
         let blobs: Vec<&[u8]> = record.blobs.iter().map(|blob| &blob.bytes[..]).collect();
         let kept = kept(self.calls.ask_with(APPEND, &record.request, &blobs).await);
         match &kept {
-            Ok(_) => self.report(None),
-            Err(failure @ (Failure::Full(_) | Failure::Busy(_))) => self.report(Some(failure.to_string())),
+            Ok(_) => self.report(|trouble| trouble.is_over()),
+            Err(failure @ (Failure::Full(_) | Failure::Busy(_))) => {
+                self.report(|trouble| trouble.is(failure.to_string(), Instant::now()));
+            }
             Err(_) => {}
         }
         kept
@@ -220,20 +225,65 @@ impl Desk {
         }
     }
 
+    /// To be called every second or so: what nobody has run into for a while is no trouble any more.
+    pub(crate) fn calm(&self, now: Instant) {
+        self.report(|trouble| trouble.fades(now));
+    }
+
     /// Says how it does, when that has changed.
-    pub(crate) fn report(&self, trouble: Option<String>) {
-        let mut last = lock(&self.trouble);
-        if *last == trouble {
+    fn report(&self, note: impl FnOnce(&mut Trouble) -> bool) {
+        let mut trouble = lock(&self.trouble);
+        if !note(&mut trouble) {
             return;
         }
-        last.clone_from(&trouble);
-        drop(last);
-        match trouble {
+        let last = trouble.0.as_ref().map(|(why, _)| why.clone());
+        drop(trouble);
+        match last {
             None => self.host.health(Health::Ok, &self.listening),
-            Some(trouble) => {
-                let text = format!("{}, but messages are refused: {trouble}", self.listening);
+            Some(why) => {
+                let text = format!("{}, but messages are refused: {why}", self.listening);
                 self.host.health(Health::Degraded, &text);
             }
         }
+    }
+}
+
+/// Why messages are refused, and when the last one was. What changes it tells whether there is something new to say.
+#[derive(Default)]
+struct Trouble(Option<(String, Instant)>);
+
+impl Trouble {
+    fn is(&mut self, why: String, now: Instant) -> bool {
+        let is_new = self.0.as_ref().is_none_or(|(known, _)| *known != why);
+        self.0 = Some((why, now));
+        is_new
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    fn fades(&mut self, now: Instant) -> bool {
+        let is_old = self.0.as_ref().is_some_and(|(_, last)| now.saturating_duration_since(*last) >= FADES);
+        is_old && self.is_over()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_is_over_when_a_message_is_kept_or_none_was_refused_for_a_minute() {
+        let begin = Instant::now();
+        let mut trouble = Trouble::default();
+        let second = |n| begin + Duration::from_secs(n);
+        assert!(!trouble.fades(second(100)), "there is none");
+        assert!(trouble.is("no room".to_owned(), begin));
+        assert!(!trouble.is("no room".to_owned(), second(30)), "it is said once");
+        assert!(!trouble.fades(second(60)) && !trouble.fades(second(89)));
+        assert!(trouble.fades(second(90)) && !trouble.fades(second(91)));
+        assert!(trouble.is("no room".to_owned(), second(92)) && trouble.is("busy".to_owned(), second(93)));
+        assert!(trouble.is_over() && !trouble.is_over());
     }
 }

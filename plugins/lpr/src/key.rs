@@ -65,13 +65,16 @@ pub(crate) fn check(keys: &BTreeMap<String, ApiKey>) -> Vec<Finding> {
 /// The headers in which somebody may show a key.
 pub(crate) const HEADERS: [&str; 2] = ["x-api-key", "authorization"];
 
-/// The key that headers show.
-pub(crate) fn shown<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+/// The key that a request shows. `Authorization` comes last: a proxy may have a use of its own for it.
+pub(crate) fn shown<'a>(
+    header: impl Fn(&str) -> Option<&'a str>,
+    query: impl Fn(&str) -> Option<&'a str>,
+) -> Option<&'a str> {
     let bearer = || {
         let (scheme, key) = header(HEADERS[1])?.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     };
-    header(HEADERS[0]).or_else(bearer)
+    header(HEADERS[0]).or_else(|| query("api_key")).or_else(|| query("token")).or_else(bearer)
 }
 
 /// All keys.
@@ -178,13 +181,18 @@ mod tests {
     #[test]
     fn a_key_is_shown_by_a_header_of_its_own_or_as_a_bearer_s() {
         let shown = |own: Option<&'static str>, authorization: Option<&'static str>| {
-            super::shown(|name| if name == "x-api-key" { own } else { authorization })
+            super::shown(|name| if name == "x-api-key" { own } else { authorization }, |_| None)
         };
         assert_eq!(shown(Some("key"), Some("Bearer other")), Some("key"));
         assert_eq!(shown(None, Some("bearer  key ")), Some("key"));
         for none in [None, Some("key"), Some("Basic key"), Some("")] {
             assert_eq!(shown(None, none), None);
         }
+        let with_query = |own| {
+            let header = move |name: &str| if name == "x-api-key" { own } else { Some("Bearer of-a-proxy") };
+            super::shown(header, |name| (name == "token").then_some("asked"))
+        };
+        assert_eq!((with_query(None), with_query(Some("key"))), (Some("asked"), Some("key")));
     }
 
     #[test]

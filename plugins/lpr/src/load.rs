@@ -20,6 +20,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 const RECOUNT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// How often each camera is counted again, which reads the records.
 const RECOUNT_CAMERAS: Duration = Duration::from_secs(3600);
+/// Of more, each is counted at the start only: each count looks at all records.
+const FEW_CAMERAS: usize = 16;
 
 /// Reads everything that was kept before `began`. What comes later is counted as it comes.
 pub(crate) async fn load(host: Host, desk: Arc<Desk>, began: Timestamp) {
@@ -106,15 +108,24 @@ impl Loading {
             }
             if removed && cameras.elapsed() >= RECOUNT_CAMERAS {
                 (cameras, removed) = (Instant::now(), false);
-                let names = self.desk.registry().names();
-                for name in names {
-                    if let Some(fields) = self.fields(&name) {
-                        let count = self.detections(&fields, mark).await;
-                        self.desk.registry().recounted_camera(&name, count);
-                    }
-                }
+                self.recount_cameras(mark).await;
             }
             self.desk.registry().set_mark(Timestamp::now());
+        }
+    }
+
+    /// Counts each camera again; gives up when that takes too long, until the next time.
+    async fn recount_cameras(&self, mark: Timestamp) {
+        let names = self.desk.registry().names();
+        if names.len() > FEW_CAMERAS {
+            return;
+        }
+        for name in names {
+            let Some(fields) = self.fields(&name) else { continue };
+            let request = detections(&fields, mark);
+            let reply = self.desk.calls().ask("records.count", &request).await;
+            let Some(count) = reply.ok().and_then(|reply| reply["count"].as_u64()) else { return };
+            self.desk.registry().recounted_camera(&name, count);
         }
     }
 
@@ -167,22 +178,21 @@ impl Loading {
         ]))
     }
 
-    async fn detections(&self, fields: &Value, until: Timestamp) -> u64 {
-        let request = json!({
-            "collection": Kind::Detection.collection(), "to_ms": until.as_millisecond(), "fields": fields,
-        });
-        self.ask("records.count", request).await["count"].as_u64().unwrap_or(0)
-    }
-
     async fn camera(&self, known: &Name) {
         let Some(fields) = self.fields(known) else { return };
-        let count = self.detections(&fields, self.until).await;
+        let count = self.ask("records.count", detections(&fields, self.until)).await;
+        let count = count["count"].as_u64().unwrap_or(0);
         let detection = self.newest(Kind::Detection, &fields).await;
         let health = self.newest(Kind::Health, &fields).await;
         let seen = detection.as_ref().and_then(time).max(health.as_ref().and_then(time));
         let status = health.as_ref().and_then(|record| record["data"]["status"].as_str());
         self.desk.registry().add_camera(known, count, seen, status);
     }
+}
+
+/// The question how many detections of a camera there are.
+fn detections(fields: &Value, until: Timestamp) -> Value {
+    json!({"collection": Kind::Detection.collection(), "to_ms": until.as_millisecond(), "fields": fields})
 }
 
 /// When a record was made.

@@ -82,10 +82,9 @@ impl Rooms {
 impl Handler for Rooms {
     fn joined(&self, socket: &Socket, auth: Option<&RawValue>) {
         let auth: Auth = auth.and_then(|auth| serde_json::from_str(auth.get()).ok()).unwrap_or_default();
-        let query = || socket.query().get("api_key").or_else(|| socket.query().get("token"));
         let shown = auth.api_key.or(auth.token);
-        let header = || key::shown(|name| socket.header(name));
-        let grant = self.keys.grant(shown.as_deref().or_else(header).or_else(query));
+        let elsewhere = || key::shown(|name| socket.header(name), |name| socket.query().get(name));
+        let grant = self.keys.grant(shown.as_deref().or_else(elsewhere));
         let (turns, waiting) = mpsc::channel(OPEN);
         tokio::spawn(answer(socket.clone(), waiting));
         self.peers().insert(socket.id().to_owned(), Peer { grant, turns });

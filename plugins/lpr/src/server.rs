@@ -19,7 +19,7 @@ use gantry_serve::{Connection, Counters, Fanout, Listener, Meters, Segments, Ser
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long clients may take to leave when the plugin stops.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
     let sockets = socketio::Server::new(rooms, settings, &config.limits, &config.origins, &counters);
     let clients = Clients { sockets: sockets.clone(), plain: Arc::default() };
     tokio::spawn(load(host, desk.clone(), began));
-    tokio::spawn(measure(Meters::new(&host, counters.clone()), clients.clone()));
+    tokio::spawn(measure(Meters::new(&host, counters.clone()), clients.clone(), desk.clone()));
     let keys = Keys::new(&config.api_keys);
     let api = Api::new(desk.clone(), &config, clients.clone());
     let endpoint = Endpoint { config, desk, keys, api, clients, counters, frames: Fanout::default() };
@@ -60,11 +60,12 @@ pub(crate) async fn run(parts: Parts, mut stopping: Stopping) {
     }
 }
 
-async fn measure(meters: Meters, clients: Clients) {
+async fn measure(meters: Meters, clients: Clients, desk: Arc<Desk>) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     loop {
         every.tick().await;
         meters.record(clients.count());
+        desk.calm(Instant::now());
     }
 }
 
@@ -119,8 +120,7 @@ impl Endpoint {
     fn websocket(&self, mut request: Request, connection: Connection) -> Response {
         let limits = &self.config.limits;
         let query = socketio::Query::parse(request.uri().query());
-        let shown =
-            crate::api::shown(&request).or_else(|| query.get("api_key").or_else(|| query.get("token")));
+        let shown = crate::api::shown_with(&request, |name| query.get(name));
         let grant = self.keys.grant(shown);
         let (response, upgrade) = match websocket::upgrade(&mut request, &connection, limits) {
             Ok(upgraded) => upgraded,

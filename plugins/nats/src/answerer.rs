@@ -1,8 +1,9 @@
 //! Answers requests.
 
 use crate::config::Config;
+use crate::feed::PATIENCE;
 use crate::link::Link;
-use crate::request::{answer, read, refusal};
+use crate::request::{Service, answer, read, refusal};
 use crate::status::Status;
 use crate::subject::Subjects;
 use async_nats::{Message, Subject};
@@ -15,6 +16,8 @@ use tokio::time::Instant;
 
 /// Requests that are being answered at the same time.
 const OPEN: usize = 32;
+/// Of these, requests whose answers may be large.
+const LARGE: usize = 4;
 
 /// So many in a second, and as many at once.
 struct Rate {
@@ -54,21 +57,32 @@ pub(crate) async fn run(
     let per_second = f64::from(config.requests_per_second);
     let mut rate = Rate { per_second, left: per_second, at: Instant::now() };
     let mut open = FuturesUnordered::new();
+    let mut large = 0;
     loop {
         let (reply, text) = tokio::select! {
-            Some(done) = open.next() => done,
+            Some((is_large, reply, text)) = open.next() => {
+                large -= usize::from(is_large);
+                (reply, text)
+            }
             Some(message) = asked.next() => match take(message, config, subjects, status) {
                 Taken::Ignored => continue,
                 Taken::Refused(reply, why) => (reply, refusal(&why)),
-                Taken::Asked(reply, _, _) if open.len() >= OPEN || !rate.take(Instant::now()) => {
+                Taken::Asked(reply, service, _)
+                    if open.len() >= OPEN
+                        || (Service::is_large(service) && large >= LARGE)
+                        || !rate.take(Instant::now()) =>
+                {
                     status.meters.refused_requests.record(1.0);
                     (reply, refusal("too many ask: ask again in a moment"))
                 }
                 Taken::Asked(reply, service, request) => {
                     status.meters.requests.record(1.0);
+                    let is_large = Service::is_large(service);
+                    large += usize::from(is_large);
                     open.push(async move {
-                        let told = calls.ask(service, &request).await;
-                        (reply, answer(told, client.server_info().max_payload))
+                        let told = tokio::time::timeout(PATIENCE, calls.ask(service, &request)).await;
+                        let told = told.unwrap_or_else(|_| Err(format!("{service}: no answer: ask again later")));
+                        (is_large, reply, answer(told, client.server_info().max_payload))
                     });
                     continue;
                 }
@@ -87,7 +101,7 @@ enum Taken {
 }
 
 fn take(message: Message, config: &Config, subjects: &Subjects, status: &Status) -> Taken {
-    let reply = message.reply.filter(|reply| subjects.may_answer(reply));
+    let reply = message.reply.filter(|reply| subjects.may_answer(reply, &config.reply_prefixes));
     let (Some(reply), Some(service)) = (reply, subjects.service(&message.subject)) else {
         status.meters.ignored_requests.record(1.0);
         return Taken::Ignored;

@@ -6,6 +6,7 @@ use async_nats::ServerAddr;
 use gantry_plugin::Finding;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Config {
     /// Requests that are answered in a second. More are refused.
     #[schemars(range(min = 1, max = 100_000))]
     pub requests_per_second: u32,
+    /// What the subjects begin with to which answers may go: who asks chooses them, and this gateway may publish where he may not.
+    pub reply_prefixes: Vec<String>,
     /// Where in the state the plugin's figures are. A second instance needs its own.
     pub state: String,
 }
@@ -141,6 +144,7 @@ impl Default for Config {
             requests: true,
             services: SERVICES.iter().map(|service| service.name.to_owned()).collect(),
             requests_per_second: 100,
+            reply_prefixes: texts(&["_INBOX"]),
             state: "plugins/nats".into(),
         }
     }
@@ -170,6 +174,19 @@ impl Config {
     /// A sentence without anything of the address, which may have a secret in it.
     pub(crate) fn addresses(&self) -> Result<Vec<ServerAddr>, String> {
         self.servers.iter().map(|text| address(text)).collect()
+    }
+
+    /// Whether a secret can be read by whoever sees the network.
+    pub(crate) fn shows_secrets(&self) -> bool {
+        let far = |text: &String| {
+            address(text).is_ok_and(|address| {
+                let host = address.host().trim_matches(['[', ']']);
+                let ip = host.parse::<IpAddr>();
+                !address.tls_required() && host != "localhost" && !ip.is_ok_and(|ip| ip.is_loopback())
+            })
+        };
+        let has_secret = self.password_file.is_some() || self.token_file.is_some();
+        has_secret && self.tls.is_none() && self.servers.iter().any(far)
     }
 
     /// What the types cannot say.
@@ -216,6 +233,14 @@ impl Config {
                 let all: Vec<_> = SERVICES.iter().map(|service| service.name).collect();
                 let message = format!("`{name}` is not for requests: there are {}", all.join(", "));
                 find(&format!("services[{n}]"), message);
+            }
+        }
+        for (n, text) in self.reply_prefixes.iter().enumerate() {
+            if !is_prefix(text) {
+                find(
+                    &format!("reply_prefixes[{n}]"),
+                    format!("cannot begin a subject: {token}, and dots between them"),
+                );
             }
         }
         let mut within = |path: &str, value: u64, least: u64, most: u64| {
@@ -305,7 +330,7 @@ mod tests {
     fn everything_wrong_is_found_at_once() {
         let json = r#"{"servers":["http://a","nats://"],"gateway":"a.b","prefix":"a.","stream":"A B","bucket":"*",
             "jetstream_domain":">","credentials_file":"a","user":"b","tls":{"key":"k"},"collections":["refused"],
-            "services":["records.append"],"batch":0,"requests_per_second":0,"state":"a//b",
+            "services":["records.append"],"reply_prefixes":["_INBOX.>"],"batch":0,"requests_per_second":0,"state":"a//b",
             "limits":{"replicas":0,"duplicate_window_ms":1,"max_bytes":18446744073709551615}}"#;
         let paths = [
             "servers[0]",
@@ -320,6 +345,7 @@ mod tests {
             "tls",
             "collections[0]",
             "services[0]",
+            "reply_prefixes[0]",
             "batch",
             "requests_per_second",
             "limits.replicas",
@@ -339,6 +365,24 @@ mod tests {
                 serde_json::from_value(serde_json::json!({ "servers": [server] })).expect("a configuration");
             let found = config.check();
             assert!(found.len() == 1 && !found[0].message.contains("s3cr3t"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_clear_is_known() {
+        for (json, shows) in [
+            (r#"{"servers":["nats://hub.example"],"user":"a","password_file":"b"}"#, true),
+            (r#"{"servers":["nats://127.0.0.1:1","nats://192.0.2.1"],"token_file":"b"}"#, true),
+            (
+                r#"{"servers":["nats://127.0.0.1:1","nats://[::1]:2","nats://localhost"],"token_file":"b"}"#,
+                false,
+            ),
+            (r#"{"servers":["tls://hub.example"],"token_file":"b"}"#, false),
+            (r#"{"servers":["nats://hub.example"],"token_file":"b","tls":{}}"#, false),
+            (r#"{"servers":["nats://hub.example"],"nkey_seed_file":"b"}"#, false),
+        ] {
+            let config: Config = serde_json::from_str(json).expect(json);
+            assert_eq!(config.shows_secrets(), shows, "{json}");
         }
     }
 

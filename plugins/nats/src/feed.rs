@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
 /// The consumer's name.
 pub(crate) const CONSUMER: &str = "nats";
+/// How long the runtime may take to answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Nothing tells of what came in the moment between looking and waiting.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -33,11 +35,37 @@ pub(crate) struct Feed {
     woken: Arc<Notify>,
     collections: Vec<String>,
     start: Start,
+    turns: Turns,
+}
+
+/// Questions that move the consumer, one at a time. Whoever asks may be gone before the answer is there; the next one waits for
+/// it all the same, or what it begins again would be moved on by a question that nobody waits for.
+#[derive(Default)]
+struct Turns(Arc<Mutex<()>>);
+
+impl Turns {
+    async fn take<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, String>> + Send + 'static,
+    ) -> Result<T, String> {
+        let turn = self.0.clone().lock_owned().await;
+        let answered = tokio::spawn(async move {
+            let _turn = turn;
+            question.await
+        });
+        answered.await.map_err(|error| error.to_string())?
+    }
 }
 
 impl Feed {
     pub(crate) fn new(calls: Arc<Calls>, woken: Arc<Notify>, config: &Config) -> Self {
-        Self { calls, woken, collections: config.collections.clone(), start: config.start }
+        Self {
+            calls,
+            woken,
+            collections: config.collections.clone(),
+            start: config.start,
+            turns: Turns::default(),
+        }
     }
 
     /// Opens the consumer.
@@ -48,12 +76,20 @@ impl Feed {
 
     /// Begins again with the first record that is not acknowledged.
     pub(crate) async fn rewind(&self) -> Result<(), String> {
-        self.calls.ask("records.rewind", &json!({ "consumer": CONSUMER })).await.map(|_| ())
+        self.moves("records.rewind", json!({ "consumer": CONSUMER })).await.map(|_| ())
+    }
+
+    async fn moves(&self, service: &'static str, request: Value) -> Result<Value, String> {
+        let calls = self.calls.clone();
+        let asked = self.turns.take(async move { calls.ask(service, &request).await });
+        tokio::time::timeout(PATIENCE, asked).await.map_err(|_| {
+            format!("`{service}` is not answered: look whether the disk of this gateway is overloaded")
+        })?
     }
 
     /// The next ones.
     pub(crate) async fn next(&self, limit: usize) -> Result<Vec<Record>, String> {
-        let answer = self.calls.ask("records.next", &json!({ "consumer": CONSUMER, "limit": limit })).await?;
+        let answer = self.moves("records.next", json!({ "consumer": CONSUMER, "limit": limit })).await?;
         let told: Records = serde_json::from_value(answer)
             .map_err(|error| format!("records.next answers in other words than agreed: {error}"))?;
         Ok(told.records)
@@ -97,8 +133,52 @@ impl Feed {
             None => Ok(()),
             Some(_) => {
                 let why = answer.get("message").and_then(Value::as_str).unwrap_or("no reason").to_owned();
-                Err(format!("what cannot be published cannot be written down either: {why}"))
+                Err(format!(
+                    "what cannot be published cannot be written down either ({why}): make room on the gateway's disk"
+                ))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Turns;
+    use std::sync::{Arc, Mutex};
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn what_begins_again_waits_for_an_answer_that_nobody_wants_any_more() {
+        let (turns, order) = (Turns::default(), Arc::new(Mutex::new(Vec::new())));
+        let (began, has_begun) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        let told = order.clone();
+        let next = turns.take(async move {
+            began.send(()).unwrap();
+            answered.await.unwrap();
+            told.lock().unwrap().push("next");
+            Ok(())
+        });
+        tokio::select! {
+            _ = next => unreachable!("nobody has answered"),
+            begun = has_begun => begun.unwrap(),
+        }
+        // Who asked has gone.
+        let told = order.clone();
+        let rewind = turns.take(async move {
+            told.lock().unwrap().push("rewind");
+            Ok(())
+        });
+        let answering = async {
+            // As long as there is no answer, nothing happens however often it is looked.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert!(order.lock().unwrap().is_empty());
+            answer.send(()).unwrap();
+        };
+        let (rewound, ()) = tokio::join!(rewind, answering);
+        rewound.unwrap();
+        assert_eq!(*order.lock().unwrap(), ["next", "rewind"]);
     }
 }

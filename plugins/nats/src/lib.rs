@@ -43,8 +43,8 @@ use tokio::sync::Notify;
 
 pub use config::{Config, Limits, Pictures, Start, Tls};
 
-/// How long an answer of the runtime may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// When an answer of the runtime counts as lost. A late one still counts: `records.next` has moved the consumer.
+const LOST: Duration = Duration::from_secs(600);
 /// The token of the call that nobody waits for.
 const ANNOUNCED: u64 = 1;
 
@@ -66,11 +66,17 @@ impl Plugin for Nats {
 
     fn create(host: Host, config: Config) -> Result<Self, Error> {
         host.subscribe(&format!("records/+/{}", feed::CONSUMER))?;
-        let calls = Calls::new(host, PATIENCE);
+        let calls = Calls::new(host, LOST);
         Ok(Self { host, config, calls, woken: Arc::default(), worker: None })
     }
 
     fn start(&mut self) -> Result<(), Error> {
+        if self.config.shows_secrets() {
+            gantry_plugin::warn!(
+                self.host,
+                "the password or token for NATS goes over the network in the clear: use tls:// in `servers`, or set `tls`"
+            );
+        }
         let parts = session::Parts {
             host: self.host,
             config: self.config.clone(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 
 /// What one message carries of the content, as all clients of the object store do it.
 const PART: usize = 128 * 1024;
@@ -19,11 +20,14 @@ const AHEAD: usize = 8;
 pub(crate) struct Bucket {
     name: String,
     stream: String,
+    /// Another one in each process, so that its keys are no other's.
+    process: u64,
 }
 
 impl Bucket {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), stream: format!("OBJ_{name}") }
+        let process = RandomState::new().hash_one(std::process::id());
+        Self { name: name.to_owned(), stream: format!("OBJ_{name}"), process }
     }
 
     /// Makes it, when it is missing and that is wanted. Returns the most bytes of one message.
@@ -45,12 +49,14 @@ impl Bucket {
         made
     }
 
-    fn parts(&self, name: &str, attempt: u32) -> String {
-        format!("$O.{}.C.{}", self.name, key(name, attempt))
+    /// What the parts of one attempt are found by. Two tokens, so that all attempts at an object can be found as well: a
+    /// gateway that died half-way knows what to remove.
+    fn key(&self, name: &str, attempt: u32) -> String {
+        format!("{}.{:x}-{attempt}", hash(name), self.process)
     }
 
-    /// Puts an object there, unless it is there already. `attempt` counts how often that was tried: what is late of one before
-    /// must not get in between.
+    /// Puts an object there, unless it is there already. `attempt` is another number each time that this is begun anew: what
+    /// is late of one before must not get in between.
     pub(crate) async fn put(
         &self,
         jetstream: &JetStream<'_>,
@@ -67,23 +73,23 @@ impl Bucket {
                 return Ok(());
             }
         }
-        // What an attempt that was cut off has left.
-        for attempt in attempt.saturating_sub(1)..=attempt {
-            jetstream.purge(&self.stream, &self.parts(name, attempt)).await?;
-        }
+        // What attempts that were cut off have left.
+        jetstream.purge(&self.stream, &format!("$O.{}.C.{}.*", self.name, hash(name))).await?;
+        let key = self.key(name, attempt);
+        let parts = format!("$O.{}.C.{key}", self.name);
         let part = PART.min(most / 2).max(1);
         let mut sent = VecDeque::new();
         let mut count = 0;
         let mut rest = content.clone();
         while !rest.is_empty() {
             let next = rest.split_to(part.min(rest.len()));
-            sent.push_back(jetstream.put(&self.stream, self.parts(name, attempt), next, false).await?);
+            sent.push_back(jetstream.put(&self.stream, parts.clone(), next, false).await?);
             count += 1;
             self.wait(jetstream, &mut sent, AHEAD).await?;
         }
         self.wait(jetstream, &mut sent, 0).await?;
         let told = json!({
-            "name": name, "bucket": self.name, "nuid": key(name, attempt), "size": content.len(), "chunks": count,
+            "name": name, "bucket": self.name, "nuid": key, "size": content.len(), "chunks": count,
             "digest": digest, "options": { "max_chunk_size": part },
         });
         sent.push_back(jetstream.put(&self.stream, described, told.to_string().into(), true).await?);
@@ -109,24 +115,26 @@ fn digest(content: &[u8]) -> String {
     format!("SHA-256={}", base64_simd::URL_SAFE.encode_to_string(Sha256::digest(content)))
 }
 
-/// What an object's parts are found by: the same whenever the same is tried, so that a gateway which died half-way knows what
-/// to remove.
-fn key(name: &str, attempt: u32) -> String {
-    let hash = Sha256::digest(format!("{attempt} {name}"));
-    base64_simd::URL_SAFE_NO_PAD.encode_to_string(&hash[..16])
+/// A name as one token: the same for the same name, always.
+fn hash(name: &str) -> String {
+    base64_simd::URL_SAFE_NO_PAD.encode_to_string(&Sha256::digest(name)[..16])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{digest, key};
-    use crate::subject::escape;
+    use super::{Bucket, digest, hash};
+    use crate::subject::{escape, is_prefix};
 
     #[test]
-    fn keys_are_the_same_for_the_same_and_good_for_subjects() {
-        assert_eq!(key("a/b", 0), key("a/b", 0));
-        assert!(key("a/b", 0) != key("a/b", 1) && key("a/b", 0) != key("a/c", 0));
-        assert_eq!(escape(&key("a/b", 0)), key("a/b", 0));
-        assert_eq!(key("a/b", 0).len(), 22);
+    fn no_two_attempts_at_an_object_share_their_parts_and_all_of_them_are_found() {
+        let (one, other) = (Bucket::new("b"), Bucket::new("b"));
+        let keys = [one.key("a/b", 0), one.key("a/b", 1), other.key("a/b", 0), one.key("a/c", 0)];
+        for (n, key) in keys.iter().enumerate() {
+            assert!(is_prefix(key) && key.split('.').count() == 2, "{key}");
+            assert!(!keys[..n].contains(key), "{keys:?}");
+            assert_eq!(key.starts_with(&format!("{}.", hash("a/b"))), n < 3, "{key}");
+        }
+        assert_eq!((escape(&hash("a/b")), hash("a/b").len()), (hash("a/b"), 22));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(crate) struct Publisher {
     make: Option<(Vec<String>, Limits)>,
     bucket: Option<Bucket>,
     batch: usize,
-    /// The record whose pictures are being put into the object store, and how often that failed.
-    putting: (Uuid, u32),
+    /// How often it was begun anew: what is put into the object store has other keys each time.
+    attempts: u32,
 }
 
 /// A message on its way: how large it is, and what becomes of it. `true`: the stream had it already.
@@ -67,7 +67,7 @@ impl Publisher {
             bucket: (config.pictures == Pictures::Object).then(|| Bucket::new(&form.bucket)),
             batch: config.batch,
             form,
-            putting: (Uuid::nil(), 0),
+            attempts: 0,
         }
     }
 
@@ -75,12 +75,14 @@ impl Publisher {
     pub(crate) async fn run(&mut self, link: &Link, config: &Config, mut stopping: Stopping) {
         let jetstream = JetStream::new(link, config);
         let (mut backoff, mut most) = (Backoff::default(), usize::MAX);
+        // The connection before this one was lost in the middle of it, and nobody came to count that.
+        self.attempts = self.attempts.saturating_add(1);
         loop {
             let mut progress = false;
             let Err(trouble) = self.attempt(&jetstream, &mut most, &mut progress, &mut stopping).await else {
                 return;
             };
-            self.putting.1 = self.putting.1.saturating_add(1);
+            self.attempts = self.attempts.saturating_add(1);
             if progress {
                 backoff.reset();
             }
@@ -241,16 +243,13 @@ impl Publisher {
         record: &mut Record,
     ) -> Result<(), Trouble> {
         let Some(bucket) = self.bucket.as_ref().filter(|_| !record.blobs.is_empty()) else { return Ok(()) };
-        if self.putting.0 != record.id {
-            self.putting = (record.id, 0);
-        }
         record.blobs = self.feed.blobs(record).await.map_err(Trouble::new)?;
         for blob in &mut record.blobs {
             let Some(text) = blob.data.take() else { continue };
             let content = base64_simd::STANDARD.decode_to_vec(&text).map(Bytes::from);
             let content = content.map_err(|_| Trouble::new("records.query gives no base64"))?;
             let name = object(&record.id, &blob.name);
-            let put = bucket.put(jetstream, &name, content, part, self.putting.1).await;
+            let put = bucket.put(jetstream, &name, content, part, self.attempts).await;
             // It is the bucket that does not take it, and leaving out what the record says would not help.
             put.map_err(Trouble::that_lasts)?;
             self.status.meters.objects.record(1.0);

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 
 /// How often it is looked how much waits.
 const LOOK: Duration = Duration::from_secs(2);
+/// So many times as long as counting what waits has taken it is not counted again.
+const COUNT_SHARE: u32 = 20;
 /// How long good-byes may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// A connection that held for so long was a good one.
@@ -137,12 +139,15 @@ fn server(link: &Link) -> String {
 async fn figures(config: &Config, feed: &Feed, status: &Status, calls: &Arc<Calls>) {
     let mut told = Value::Null;
     loop {
+        let asked = Instant::now();
         let now = status.figures(feed.waiting().await.ok());
+        let took = asked.elapsed();
         if now != told {
             write(config, calls, &now);
             told = now;
         }
-        tokio::time::sleep(LOOK).await;
+        // Counting a long backlog takes the store a while: it is not kept busy with it.
+        tokio::time::sleep(LOOK.max(took * COUNT_SHARE)).await;
     }
 }
 

@@ -126,12 +126,14 @@ impl Subjects {
     }
 
     /// Whether an answer may be sent there. Who asks chooses where the answer goes, and this plugin may send where he may not:
-    /// not as a record of any gateway, not as a request, and not to what is the server's own.
+    /// only where it begins with one of `allowed`; and not as a record of any gateway, not as a request, and not to what is the
+    /// server's own.
     #[must_use]
-    pub fn may_answer(&self, reply: &str) -> bool {
+    pub fn may_answer(&self, reply: &str, allowed: &[String]) -> bool {
         let own =
             reply.strip_prefix(&self.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        !own && !reply.is_empty() && !reply.starts_with('$')
+        let is_allowed = allowed.iter().any(|prefix| reply.starts_with(prefix));
+        is_allowed && !own && !reply.starts_with('$')
     }
 }
 
@@ -175,16 +177,21 @@ mod tests {
     #[test]
     fn answers_never_become_records_requests_or_orders_to_the_server() {
         let subjects = Subjects::new("gantry", "g");
-        assert!(subjects.may_answer("_INBOX.a.b") && subjects.may_answer("gantryx.y"));
+        let allowed = ["_INBOX".to_owned(), "gantry".to_owned()];
+        for good in ["_INBOX.a.b", "_INBOX_olga.a", "gantryx.y"] {
+            assert!(subjects.may_answer(good, &allowed), "{good}");
+        }
         for bad in [
             "gantry.g.counts.main",
             "gantry.h.request.x",
             "gantry",
             "$JS.API.STREAM.DELETE.GANTRY",
             "$O.b.C.x",
+            "site.lights.on",
+            "a._INBOX.b",
             "",
         ] {
-            assert!(!subjects.may_answer(bad), "{bad}");
+            assert!(!subjects.may_answer(bad, &allowed), "{bad}");
         }
     }
 

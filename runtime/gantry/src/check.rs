@@ -8,6 +8,7 @@ use gantry_core::spelling;
 use gantry_host::{Plugins, Settings};
 use gantry_media::Cameras;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -67,9 +68,8 @@ pub(crate) fn findings(
 
 /// A detector that the plugin for pictures is told to use and that there is not. The plugin itself cannot know.
 fn unknown_detector(id: &str, plugin: &Plugin, config: &Config) -> Option<Finding> {
-    let library = plugin.library.as_deref().unwrap_or(id);
     let name = plugin.own.get("analysis").and_then(Value::as_str)?;
-    if !plugin.enabled || !library.contains("espcam") || config.detectors.contains_key(name) {
+    if !plugin.enabled || !takes_pictures(id, plugin) || config.detectors.contains_key(name) {
         return None;
     }
     let near = spelling::nearest(name, config.detectors.keys().map(String::as_str));
@@ -82,6 +82,13 @@ fn unknown_detector(id: &str, plugin: &Plugin, config: &Config) -> Option<Findin
         _ => format!("there is no detector `{name}`{near}: configure [detectors.{name}] with a model"),
     };
     Some(Finding::new("analysis", message))
+}
+
+/// Whether it is the plugin for pictures; told without loading it. Others may have a key `analysis` of their own.
+fn takes_pictures(id: &str, plugin: &Plugin) -> bool {
+    let library = Path::new(plugin.library.as_deref().unwrap_or(id));
+    let stem = library.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    matches!(stem.strip_prefix("lib").unwrap_or(stem), "espcam" | "gantry_espcam")
 }
 
 /// What is allowed and may not be meant.
@@ -191,6 +198,16 @@ mod tests {
         assert_eq!(found(&format!("{people}{espcam}")), []);
         assert_eq!(found(&format!("{espcam}enabled = false\n")), []);
         assert_eq!(found("[plugins.other]\nanalysis = \"people\"\n"), []);
+        for (other, findings) in [
+            ("gantry_espcam", 1),
+            ("/opt/espcam/libgantry_espcam.so", 1),
+            ("/opt/libespcam.so", 1),
+            ("gantry_espcam_archive", 0),
+            ("/opt/espcam/libdoor.so", 0),
+        ] {
+            let section = format!("[plugins.door]\nlibrary = \"{other}\"\nanalysis = \"deep\"\n");
+            assert_eq!(found(&section).len(), findings, "{other}");
+        }
         let wrong =
             found(&format!("{people}[plugins.cam]\nlibrary = \"gantry_espcam\"\nanalysis = \"peopel\"\n"));
         assert_eq!(

@@ -120,6 +120,8 @@ pub(crate) struct Parts {
 pub(crate) struct Counts {
     orders: Sender<Order>,
     waiting: Arc<AtomicUsize>,
+    scripts: Arc<Scripts>,
+    tape: Arc<Tape>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -129,6 +131,7 @@ impl Counts {
         let (orders, received) = channel();
         let waiting = Arc::<AtomicUsize>::default();
         let parts = Arc::new(parts);
+        let (scripts, tape) = (parts.scripts.clone(), parts.tape.clone());
         let mut worker = Worker::new(parts.clone(), orders.clone(), waiting.clone(), config);
         let (again, strangers) = (orders.clone(), waiting.clone());
         let thread = std::thread::Builder::new().name("counts".into()).spawn(move || {
@@ -142,12 +145,18 @@ impl Counts {
                 worker = Worker::new(parts.clone(), again.clone(), strangers.clone(), &config);
             }
         })?;
-        Ok(Self { orders, waiting, thread: Mutex::new(Some(thread)) })
+        Ok(Self { orders, waiting, scripts, tape, thread: Mutex::new(Some(thread)) })
     }
 
     /// A way to tell the thread something. Never waits.
     pub(crate) fn post(&self) -> Post {
-        Post { orders: self.orders.clone(), waiting: self.waiting.clone(), lost: Arc::default() }
+        Post {
+            orders: self.orders.clone(),
+            waiting: self.waiting.clone(),
+            scripts: self.scripts.clone(),
+            tape: self.tape.clone(),
+            lost: Arc::default(),
+        }
     }
 
     /// Takes over another configuration, and waits for that: plugins that start next find all counts in place.
@@ -177,6 +186,8 @@ impl Counts {
 pub(crate) struct Post {
     orders: Sender<Order>,
     waiting: Arc<AtomicUsize>,
+    scripts: Arc<Scripts>,
+    tape: Arc<Tape>,
     lost: Arc<AtomicUsize>,
 }
 
@@ -193,8 +204,11 @@ impl Post {
         }
     }
 
-    /// Has rules look at a record.
+    /// Has rules look at a record; where nobody would, it does not wait for its turn.
     pub(crate) fn record(&self, hook: &'static str, more: Value, then: Then) {
+        if !self.scripts.listens(hook) && !self.tape.is_heard() {
+            return then(Ok(Marks::default()));
+        }
         if let Err(Some(Order::Record(_, _, then))) = self.send(Order::Record(hook, more, then)) {
             then(Err(Crowded));
         }

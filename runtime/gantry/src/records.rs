@@ -23,7 +23,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use upkeep::{Upkeep, Waits};
 
@@ -31,6 +30,9 @@ use upkeep::{Upkeep, Waits};
 pub(crate) fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("records")
 }
+
+/// What is said of a record that found no room.
+const FULL: &str = "the disk of the record store is full: make room or keep fewer records";
 
 /// Collections of which another section says how much is kept, and that section.
 pub(crate) const SAID_ELSEWHERE: [(&str, &str); 4] =
@@ -69,7 +71,7 @@ fn keeps(config: &Config) -> BTreeMap<String, Keep> {
 }
 
 /// How the store is opened for this configuration.
-pub(crate) fn settings(config: &Config) -> Settings {
+fn settings(config: &Config) -> Settings {
     Settings {
         min_free: config.records.min_free_bytes,
         keep: keep(config),
@@ -85,8 +87,7 @@ pub(crate) struct Records {
     rules: Arc<Rules>,
     /// A record of the gateway's own was lost for want of room.
     was_full: Arc<AtomicBool>,
-    /// Dropped, it ends the upkeep.
-    upkeep: Mutex<Option<Sender<()>>>,
+    upkeep: Mutex<Option<upkeep::Thread>>,
 }
 
 impl Records {
@@ -118,6 +119,7 @@ impl Records {
             kept: waited,
             health: health.clone(),
             was_full: was_full.clone(),
+            is_scarce: false,
         };
         let upkeep =
             upkeep.start().map_err(|error| StoreError::Io { path: folder, source: Arc::new(error) })?;
@@ -155,9 +157,15 @@ impl Records {
                     done(Some(appended.id));
                 }
                 Err(error) => {
-                    was_full.store(matches!(error, StoreError::Full { .. }), Ordering::Release);
-                    if health.report("records", Level::Failed, error.to_string()) {
-                        tracing::error!(collection, "a record is lost: {error}");
+                    let is_full = matches!(error, StoreError::Full { .. });
+                    // Without how much is free, which is another number every time: it is told once.
+                    let why = if is_full { FULL.to_owned() } else { error.to_string() };
+                    if health.report("records", Level::Failed, &*why) {
+                        tracing::error!(collection, "a record is lost: {why}");
+                    }
+                    // After the report: whoever takes this away forgets that.
+                    if is_full {
+                        was_full.store(true, Ordering::Release);
                     }
                     done(None);
                 }
@@ -167,7 +175,10 @@ impl Records {
 
     /// Writes what waits, and ends.
     pub(crate) fn close(&self) {
-        drop(self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // It asks the store: first it, then the store.
+        if let Some(upkeep) = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            upkeep.end();
+        }
         self.store.close();
     }
 }

@@ -65,6 +65,10 @@ pub(crate) fn run(sources: Sources) -> anyhow::Result<ExitCode> {
     let watch = Watch::new(&text.unwrap_or_default());
     let mut running = Running { sources, gateway, log, state_dir, watch, admin: None, operator: None };
     let done = runtime.block_on(running.run(config));
+    if done.is_err() {
+        // Nothing has stopped them yet, and what they have written is to be ended cleanly.
+        running.gateway.shutdown();
+    }
     // A plugin that hangs in `validate` has a thread that nobody waits for.
     runtime.shutdown_background();
     done.map(|()| ExitCode::SUCCESS)

@@ -18,8 +18,10 @@ use crate::watchdog;
 use gantry_access::Initial;
 use gantry_analysis::{Analyses, Looks};
 use gantry_core::Runtime;
+use gantry_core::access::Role;
 use gantry_core::config::Config;
 use gantry_core::health::Level;
+use gantry_core::services::ServiceError;
 use gantry_host::{Plugins, Report, RunState, Settings};
 use gantry_media::{CameraStatus, Cameras};
 use serde_json::{Value, json};
@@ -127,7 +129,15 @@ impl Gateway {
         self.plugins.apply(&new.plugins);
         let names: Vec<&String> = new.cameras.keys().collect();
         let names = json!({ "cameras": names });
-        self.runtime.services.offer_sync("cameras.list", move |_, _| Ok(names.clone()));
+        let door = self.state.door().clone();
+        self.runtime.services.offer_sync("cameras.list", move |caller, request| {
+            // A request that shows no token at all is the plugin's own.
+            if request.get("token").is_none() || door.who(caller, &request).0.may(Role::Anonymous) {
+                return Ok(names.clone());
+            }
+            let message = "cameras.list: strangers learn nothing here: log in first";
+            Err(ServiceError(message.to_owned()))
+        });
         self.runtime.health.forget("config");
         let old = std::mem::replace(&mut *self.applied(), new);
         let new = self.applied();
@@ -224,7 +234,14 @@ impl Gateway {
             (config.records.health_interval, config.state_dir.clone())
         };
         for record in vitals.look(now, interval, &parts, || vitals::Machine::read(&state_dir)) {
-            self.records.note("gateway", record);
+            let component = record["component"].as_str().unwrap_or_default().to_owned();
+            let (json, lost) = (record.to_string(), vitals.lost());
+            let draft = gantry_store::Draft { collection: "gateway".to_owned(), json, ..Default::default() };
+            self.records.append(draft, move |kept| {
+                if kept.is_none() {
+                    lost.add(component);
+                }
+            });
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Running {
 }
 
 const NOTE: &str = "run.json";
+/// The note while it is written, and between two runs.
+const SPARE: &str = "run.json.new";
 
 impl StateDir {
     /// Makes the folder if it is missing, readable by its owner and group only, and locks it.
@@ -72,25 +74,28 @@ impl StateDir {
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 
-    /// Writes the note, so that nobody ever reads half of it; on a full disk, in the place of the one before.
+    /// Writes the note, so that nobody ever reads half of it; on a full disk, in the room of the one before.
     pub(crate) fn announce(&self, admin: SocketAddr) -> anyhow::Result<()> {
         let running =
             Running { pid: std::process::id(), admin, version: env!("CARGO_PKG_VERSION").to_owned() };
-        let (note, fresh) = (self.path.join(NOTE), self.path.join("run.json.new"));
+        let (note, fresh) = (self.path.join(NOTE), self.path.join(SPARE));
         let text = serde_json::to_string(&running).context("a note is plain data")? + "\n";
-        let written = std::fs::write(&fresh, &text).and_then(|()| std::fs::rename(&fresh, &note));
+        let open = |path, is_new| OpenOptions::new().write(true).create(is_new).truncate(false).open(path);
+        let written = open(&fresh, true).and_then(|mut file| replace(&mut file, &text));
+        let written = written.and_then(|()| std::fs::rename(&fresh, &note));
         let in_place = |error: std::io::Error| {
             let _ = std::fs::remove_file(&fresh);
-            let kept =
-                OpenOptions::new().write(true).open(&note).and_then(|mut note| replace(&mut note, &text));
-            kept.map_err(|_| error)
+            open(&note, false).and_then(|mut note| replace(&mut note, &text)).map_err(|_| error)
         };
         written.or_else(in_place).with_context(|| format!("{} cannot be written", note.display()))
     }
 
-    /// Removes the note at a clean end.
+    /// Removes the note at a clean end, and keeps its room for the next one: then the disk may be full.
     pub(crate) fn withdraw(&self) {
-        let _ = std::fs::remove_file(self.path.join(NOTE));
+        let note = self.path.join(NOTE);
+        if std::fs::rename(&note, self.path.join(SPARE)).is_err() {
+            let _ = std::fs::remove_file(note);
+        }
     }
 }
 
@@ -133,5 +138,20 @@ mod tests {
         assert_eq!(Running::read(folder.path()).expect("a note").admin, admin);
         state.withdraw();
         assert_eq!(Running::read(folder.path()), None);
+        assert!(!folder.path().join(NOTE).exists());
+    }
+
+    #[test]
+    fn the_room_of_a_note_that_was_withdrawn_is_the_next_one_s() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let inode = || std::fs::metadata(folder.path().join(NOTE)).expect("a note").ino();
+        let state = StateDir::lock(folder.path()).expect("locked");
+        state.announce("127.0.0.1:9601".parse().expect("an address")).expect("written");
+        let first = inode();
+        state.withdraw();
+        let admin: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+        state.announce(admin).expect("written");
+        assert_eq!((inode(), Running::read(folder.path()).expect("a note").admin), (first, admin));
     }
 }

@@ -27,9 +27,14 @@ impl Default for Tape {
 }
 
 impl Tape {
+    /// Whether somebody records.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     /// An event passes. Costs nothing while nobody records.
     pub(crate) fn pass(&self, hook: &'static str, event: &Value) {
-        if self.0.receiver_count() > 0 {
+        if self.is_heard() {
             let line = json!({ "hook": hook, "event": event }).to_string() + "\n";
             // Nobody is there any more: no matter.
             let _ = self.0.send(Arc::new(Taped { hook, line }));

@@ -5,8 +5,9 @@
 
 use gantry_core::health::{Level, Report};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a part must do the same before it is written down: what starts or is tried again is no news.
@@ -17,18 +18,37 @@ pub(crate) struct Vitals {
     parts: BTreeMap<String, Part>,
     noted: Instant,
     ticks: Option<Ticks>,
+    lost: Lost,
+}
+
+/// The parts whose last record was refused: it is made again.
+#[derive(Clone, Default)]
+pub(crate) struct Lost(Arc<Mutex<BTreeSet<String>>>);
+
+impl Lost {
+    /// This record was not kept.
+    pub(crate) fn add(&self, component: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(component);
+    }
 }
 
 struct Part {
     /// As it was written down; what was never written down was well.
     noted: Level,
+    /// As it was written down before.
+    before: Level,
     now: Level,
     since: Instant,
 }
 
 impl Vitals {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { parts: BTreeMap::new(), noted: now, ticks: None }
+        Self { parts: BTreeMap::new(), noted: now, ticks: None, lost: Lost::default() }
+    }
+
+    /// Where it is told that a record was not kept.
+    pub(crate) fn lost(&self) -> Lost {
+        self.lost.clone()
     }
 
     /// What is to be written down now; with an interval of 0 only changes are.
@@ -42,7 +62,14 @@ impl Vitals {
         let mut records = Vec::new();
         for (name, report) in parts {
             let level = report.level;
-            self.parts.entry(name.clone()).or_insert(Part { noted: Level::Ok, now: level, since: now });
+            let part = Part { noted: Level::Ok, before: Level::Ok, now: level, since: now };
+            self.parts.entry(name.clone()).or_insert(part);
+        }
+        for name in std::mem::take(&mut *self.lost.0.lock().unwrap_or_else(PoisonError::into_inner)) {
+            if let Some(part) = self.parts.get_mut(&name) {
+                // Not at once: there may be no room for long.
+                (part.noted, part.since) = (part.before, now);
+            }
         }
         for (name, part) in &mut self.parts {
             let (level, message) = match parts.get(name) {
@@ -54,11 +81,13 @@ impl Vitals {
                 (part.now, part.since) = (level, now);
             }
             if level != part.noted && now.duration_since(part.since) >= HOLD {
-                part.noted = level;
+                (part.before, part.noted) = (part.noted, level);
                 records.push(json!({ "component": name, "status": status(level), "message": message }));
             }
         }
-        self.parts.retain(|name, part| parts.contains_key(name) || part.noted != Level::Ok);
+        // What was written down of one that is gone may still be lost.
+        let is_over = |part: &Part| part.noted == Level::Ok && part.before == Level::Ok;
+        self.parts.retain(|name, part| parts.contains_key(name) || !is_over(part));
         if !interval.is_zero() && now.duration_since(self.noted) >= interval {
             self.noted = now;
             let machine = machine();
@@ -182,6 +211,25 @@ mod tests {
         look(70, Level::Ok, "30 fps");
         let said = json!({"component": "camera/main", "status": "healthy", "message": "30 fps"});
         assert_eq!(look(73, Level::Ok, "30 fps"), [said]);
+    }
+
+    #[test]
+    fn a_change_whose_record_was_refused_is_written_down_again_and_one_that_is_over_is_not() {
+        let begin = Instant::now();
+        let mut vitals = Vitals::new(begin);
+        let lost = vitals.lost();
+        let mut look = |s: u64, level| {
+            let parts = parts(&[("camera/main", level, "no frames")]);
+            vitals.look(begin + seconds(s), Duration::ZERO, &parts, Machine::default).len()
+        };
+        assert_eq!((look(0, Level::Failed), look(3, Level::Failed)), (0, 1));
+        lost.add("camera/main".to_owned());
+        assert_eq!((look(4, Level::Failed), look(6, Level::Failed), look(7, Level::Failed)), (0, 0, 1));
+        assert_eq!(look(20, Level::Failed), 0, "this time it was kept");
+        assert_eq!((look(30, Level::Ok), look(33, Level::Ok)), (0, 1));
+        lost.add("camera/main".to_owned());
+        assert_eq!((look(34, Level::Failed), look(40, Level::Failed)), (0, 0), "it is as was written down");
+        assert_eq!((look(50, Level::Ok), look(53, Level::Ok), look(60, Level::Ok)), (0, 1, 0));
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn page(files: &[Generated]) -> String {
          ## Hooks\n\n\
          A rule (`scripts/rules/NAME.rhai`) defines the hooks that it wants, each with one parameter. `this` is the \
          rule's own state, a map that survives reload and restart; what the script's last expression gives is what it is at \
-         first. `config` is what is configured for it in gantry.toml, `[rules.NAME]`; it is there at the top level of the \
+         first; `false` there says that the rule has nothing to do as it is configured, and its hooks are not called. `config` is what is configured for it in gantry.toml, `[rules.NAME]`; it is there at the top level of the \
          script too, which runs when the script is loaded: a `throw` there says what is wrong with the configuration. \
          `enabled = false` in that table turns the rule off.\n\n\
          | Hook | Called when |\n| --- | --- |\n",

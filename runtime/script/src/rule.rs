@@ -180,9 +180,14 @@ impl Rule {
         let initial = match (program.value.is_unit(), program.value.as_map_ref()) {
             (true, _) => Map::new(),
             (false, Ok(map)) if value::to_json(&program.value).is_ok() => map.clone(),
+            _ if matches!(program.value.as_bool(), Ok(false)) => {
+                hooks.clear();
+                Map::new()
+            }
             _ => {
                 let message = "the last expression of a rule is what `this` is at first, a map of plain values: write \
-                               `#{ count: 0 }`, or end the line before with `;`";
+                               `#{ count: 0 }`, or end the line before with `;`; `false` is for a rule that has nothing \
+                               to do";
                 problems.push(ScriptError::whole(&program.file, message));
                 Map::new()
             }
@@ -190,7 +195,7 @@ impl Rule {
         if problems.is_empty() { Ok(Self { program, hooks, initial }) } else { Err(problems) }
     }
 
-    /// Whether the rule has that hook.
+    /// Whether the rule has that hook, and something to do.
     pub(crate) fn has(&self, hook: &str) -> bool {
         self.hooks.contains(&hook)
     }

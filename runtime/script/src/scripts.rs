@@ -3,13 +3,14 @@
 use crate::effect::Effect;
 use crate::error::ScriptError;
 use crate::mapping::Mapping;
+use crate::rule::HOOKS;
 use crate::worker::Worker;
 use gantry_core::config;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -87,7 +88,19 @@ enum Job {
 pub struct Scripts {
     jobs: OnceLock<SyncSender<Job>>,
     polling: Arc<AtomicBool>,
+    listened: Arc<Listened>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Which hooks some rule has: a bit for each, in the order of [`HOOKS`].
+#[derive(Default)]
+struct Listened(AtomicU32);
+
+impl Listened {
+    fn note(&self, worker: &Worker) {
+        let bits = HOOKS.iter().enumerate().map(|(n, hook)| u32::from(worker.listens(hook.name)) << n);
+        self.0.store(bits.sum(), Ordering::Release);
+    }
 }
 
 impl Scripts {
@@ -97,16 +110,18 @@ impl Scripts {
         let (jobs, todo) = sync_channel(MAX_JOBS);
         let polling = Arc::new(AtomicBool::new(false));
         let (ready, loaded) = channel();
-        let seen = polling.clone();
+        let listened = Arc::<Listened>::default();
+        let (seen, noted) = (polling.clone(), listened.clone());
         let thread =
             std::thread::Builder::new().name("script".into()).stack_size(STACK).spawn(move || {
                 let mut worker = Worker::new(settings, Box::new(on_change));
                 worker.poll();
+                noted.note(&worker);
                 let _ = ready.send(());
-                work(&mut worker, &todo, &seen);
+                work(&mut worker, &todo, &seen, &noted);
             })?;
         let _ = loaded.recv();
-        Ok(Self { jobs: OnceLock::from(jobs), polling, thread: Some(thread) })
+        Ok(Self { jobs: OnceLock::from(jobs), polling, listened, thread: Some(thread) })
     }
 
     /// Has the folder looked at soon. Never waits; a look that is due already is enough.
@@ -158,6 +173,12 @@ impl Scripts {
         }
     }
 
+    /// Whether some rule has that hook: where none has, nobody needs to give the event.
+    pub fn listens(&self, hook: &str) -> bool {
+        let listened = self.listened.0.load(Ordering::Acquire);
+        HOOKS.iter().position(|known| known.name == hook).is_some_and(|n| listened & (1 << n) != 0)
+    }
+
     /// What every rule has as `this`, to be kept over a restart. Never waits: `reply` is called on the script
     /// thread. When too many jobs wait it is not called at all; the next call will do.
     pub fn states(&self, reply: impl FnOnce(BTreeMap<String, Value>) + Send + 'static) {
@@ -200,28 +221,30 @@ impl Drop for Scripts {
     }
 }
 
-fn work(worker: &mut Worker, todo: &Receiver<Job>, polling: &AtomicBool) {
+fn work(worker: &mut Worker, todo: &Receiver<Job>, polling: &AtomicBool, listened: &Listened) {
     while let Ok(job) = todo.recv() {
         // A reply that panics is its caller's fault, and not the end of scripts for all others.
-        if catch_unwind(AssertUnwindSafe(|| run(worker, job, polling))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| run(worker, job, polling, listened))).is_err() {
             tracing::error!("a reply of the script thread panicked: tell Gantry's developers");
         }
     }
 }
 
-fn run(worker: &mut Worker, job: Job, polling: &AtomicBool) {
+fn run(worker: &mut Worker, job: Job, polling: &AtomicBool, listened: &Listened) {
     match job {
         Job::Poll(reply) => {
             if reply.is_none() {
                 polling.store(false, Ordering::Release);
             }
             worker.poll();
+            listened.note(worker);
             if let Some(reply) = reply {
                 reply(());
             }
         }
         Job::Configure(settings, reply) => {
             worker.configure(*settings);
+            listened.note(worker);
             reply(());
         }
         Job::Convert(mapping, direction, items, reply) => reply(worker.convert(&mapping, direction, &items)),

@@ -279,6 +279,11 @@ impl Worker {
         }
     }
 
+    /// Whether any rule has the hook.
+    pub(crate) fn listens(&self, hook: &str) -> bool {
+        self.rules.values().any(|rule| rule.has(hook))
+    }
+
     /// Gives an event to every rule that has the hook.
     pub(crate) fn event(&mut self, hook: &str, event: &Value) -> Done {
         let mut done = Vec::new();

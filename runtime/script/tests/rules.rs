@@ -108,6 +108,24 @@ fn config_changes_take_effect_and_cannot_be_made_by_the_rule() {
 }
 
 #[test]
+fn a_rule_that_has_nothing_to_do_is_not_called_until_its_configuration_gives_it_something() {
+    let rule = "fn on_detection(event) { tag(\"seen\"); }\nif config.get(\"plates\") == () { false } else { #{ n: 1 } }";
+    let running = Running::new(&[("rules/list.rhai", rule)]);
+    let heard = || (running.scripts.listens("on_detection"), running.event("on_detection", json!({})).len());
+    assert_eq!(heard(), (false, 0));
+    let mut settings = running.folder.settings();
+    settings.rules.insert("list".into(), json!({"plates": []}));
+    running.scripts.configure(settings);
+    assert_eq!(heard(), (true, 1));
+    running.scripts.configure(running.folder.settings());
+    assert_eq!(heard(), (false, 0));
+    running.folder.write("rules/list.rhai", "fn on_detection(event) { }");
+    running.scripts.reload();
+    assert_eq!(heard(), (true, 1), "a saved file is enough");
+    assert!(!running.scripts.listens("on_picture") && !running.scripts.listens("on_nothing"));
+}
+
+#[test]
 fn config_is_everywhere_and_hides_no_variable_of_that_name() {
     let rule = "const LIMIT = config.n * 2;\nfn on_tick(event) { emit(\"a\", [global::LIMIT, own(7), inner(), [1].map(|x| x + \
                 config.n)]); }\nfn own(config) { config }\nfn inner() { config.n }";

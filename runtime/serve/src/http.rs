@@ -150,6 +150,10 @@ pub(crate) async fn read_body_with(
     beat: impl FnMut(),
 ) -> Result<Bytes, BodyError> {
     let mut body = body;
+    if connection.asks_first && body.size_hint().lower() > limits.message_bytes as u64 {
+        // Reading it would have it sent.
+        return Err(BodyError::TooLarge);
+    }
     let read = collect(&mut body, limits, Share::new(connection.budget()), beat);
     let read = tokio::time::timeout(slow_body(limits), read).await.unwrap_or(Err(BodyError::TooSlow));
     if matches!(read, Err(BodyError::TooLarge | BodyError::Busy)) {
@@ -229,8 +233,9 @@ pub(crate) async fn serve<S: Service>(
         .max_buf_size(HEAD_BYTES)
         .keep_alive(true);
     let handle = service_fn(move |request| {
-        let (service, connection) = (service.clone(), connection.clone());
+        let (service, mut connection) = (service.clone(), connection.clone());
         async move {
+            connection.asks_first = request.headers().contains_key(header::EXPECT);
             if !connection.hosts().allows(host(&request)) {
                 return Ok::<_, Infallible>(misdirected());
             }

@@ -36,6 +36,8 @@ pub trait Service: Send + Sync + 'static {
 pub struct Connection {
     peer: SocketAddr,
     shared: Arc<Shared>,
+    /// The peer sends its body when it is asked to.
+    pub(crate) asks_first: bool,
 }
 
 struct Shared {
@@ -181,6 +183,7 @@ impl Listener {
             };
             let shared = |permit, place| Connection {
                 peer,
+                asks_first: false,
                 shared: Arc::new(Shared {
                     draining: draining.clone(),
                     budget: budget.clone(),
@@ -257,7 +260,9 @@ impl Service for Refusal {
     async fn call(&self, request: Request, _: Connection) -> Response {
         // Who asks first is answered instead of being let go on.
         if !request.headers().contains_key(http::header::EXPECT) {
-            http::discard(request.into_body(), &self.1).await;
+            // One that goes on and on is answered all the same.
+            let read = http::discard(request.into_body(), &self.1);
+            let _ = tokio::time::timeout(REFUSAL_TIME / 2, read).await;
         }
         let why = serde_json::json!({"error": self.0});
         let mut response = http::json(StatusCode::SERVICE_UNAVAILABLE, &why);

@@ -236,8 +236,28 @@ fn who_sends_a_body_that_nobody_wants_to_its_end_sees_the_answer() {
             stream
         })
         .collect();
-    assert_eq!(send_and_read(&rig, &length(&large), &large).status, 503, "it is one connection too many");
+    let small = &large[..256 << 10];
+    assert_eq!(send_and_read(&rig, &length(small), small).status, 503, "it is one connection too many");
+    // One that never sends the rest is answered as well.
+    let mut slow = connect(rig.address);
+    slow.write_all(b"POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\nx").unwrap();
+    assert_eq!(Answer::read(&mut slow).status, 503);
     drop(held);
+}
+
+#[test]
+fn who_asks_first_is_not_told_to_send_a_body_that_nobody_wants() {
+    let limits = Limits { message_bytes: 1000, ..Limits::default() };
+    let rig = Rig::with(Options { limits, ..Options::default() });
+    let ask = |length: usize| {
+        let mut stream = connect(rig.address);
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        Answer::read(&mut stream).status
+    };
+    assert_eq!((ask(1000), ask(1001)), (100, 413));
 }
 
 #[test]

@@ -267,14 +267,16 @@ fn register(writer: &mut Writer, name: &str, settings: ConsumerSettings) -> Resu
     };
     let seq = writer.cursors.get(name).map_or(start, |known| known.seq);
     let cursor = Cursor { seq, collections: settings.collections, hold: settings.hold };
-    save(&writer.conn, name, &cursor).map_err(|error| writer.classify(error))?;
+    let saved = writer.mark().and_then(|()| save(&writer.conn, name, &cursor));
+    saved.map_err(|error| writer.classify(error))?;
     writer.cursors.insert(name.to_owned(), cursor);
     Ok(seq)
 }
 
 /// Ends a consumer for good.
 pub(crate) fn forget(writer: &mut Writer, name: &str) -> Result<bool, StoreError> {
-    let gone = writer.conn.execute("DELETE FROM consumers WHERE name = ?1", [name]);
+    let gone =
+        writer.mark().and_then(|()| writer.conn.execute("DELETE FROM consumers WHERE name = ?1", [name]));
     gone.map_err(|error| writer.classify(error))?;
     Ok(writer.cursors.remove(name).is_some())
 }

@@ -47,6 +47,7 @@ mod reader;
 mod record;
 mod remove;
 mod repair;
+mod reserve;
 mod retention;
 mod rows;
 mod schema;

@@ -116,7 +116,10 @@ impl Writer {
             // Nothing to delete is nothing to write.
             let orphans = match &*seqs {
                 [] => Vec::new(),
-                seqs => retention::delete(&mut self.conn, &mut self.totals, seqs)?,
+                seqs => {
+                    self.mark()?;
+                    retention::delete(&mut self.conn, &mut self.totals, seqs)?
+                }
             };
             Ok((seqs.len(), orphans))
         });

@@ -3,7 +3,7 @@
 use crate::consumer::Cursor;
 use crate::rows::{self, Totals, unsigned};
 use crate::{Hash, Usage};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use std::time::Duration;
 /// room; appends are refused instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keep {
-    /// Since appending, by the store's clock (the time that a record tells does not count). Default 90 days.
+    /// Since appending, by the store's clock (the time that a record tells does not count). A record that was stored while
+    /// that was wrong is as old as the next one of its collection that was not. Default 90 days.
     pub max_age: Option<Duration>,
     /// Records. Default 1,000,000.
     pub max_count: Option<u64>,
@@ -39,13 +40,69 @@ impl Keep {
         Self { max_age: None, max_count: None, max_bytes: None }
     }
 
-    fn is_exceeded(&self, usage: Usage, stored: i64, now: i64) -> bool {
+    fn is_overfull(&self, usage: Usage) -> bool {
         let over = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
-        let age = u128::from(unsigned(now.saturating_sub(stored)));
-        over(self.max_count, usage.count)
-            || over(self.max_bytes, usage.bytes)
-            || self.max_age.is_some_and(|limit| age > limit.as_millis())
+        over(self.max_count, usage.count) || over(self.max_bytes, usage.bytes)
     }
+
+    fn is_outlived(&self, stored: i64, now: i64) -> bool {
+        let age = u128::from(unsigned(now.saturating_sub(stored)));
+        self.max_age.is_some_and(|limit| age > limit.as_millis())
+    }
+}
+
+/// The first of 2024: a clock that tells of an earlier time is one without a battery.
+const EARLIEST: i64 = 1_704_067_200_000;
+/// How far ahead a clock may have been that was right: a day, in milliseconds.
+const AHEAD: i64 = 24 * 3600 * 1000;
+
+/// Whether a record can have been stored then.
+fn is_plausible(stored: i64, now: i64) -> bool {
+    stored >= EARLIEST && stored <= now.saturating_add(AHEAD)
+}
+
+/// The place of the next record after the one at `seq` that was stored while the clock was right, and when that was. Many
+/// thousands before it may be wrong, and this is asked often: it looks further and further, and then between. Where wrong and
+/// right take turns it may be a later one: then a record goes later, never too early.
+fn stored_after(
+    conn: &Connection,
+    collection: &str,
+    seq: i64,
+    now: i64,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let is_right = |(_, stored): &(i64, i64)| is_plausible(*stored, now);
+    let mut first_from = conn.prepare_cached(
+        "SELECT seq, stored FROM records WHERE collection = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1",
+    )?;
+    let mut first_from = |from: i64| first_from.query_row(params![collection, from], pair).optional();
+    let (mut wrong, mut right) = (seq, None);
+    for power in 0..62 {
+        match first_from(seq.saturating_add(1 << power))? {
+            Some(found) if is_right(&found) => {
+                right = Some(found);
+                break;
+            }
+            Some((at, _)) => wrong = at,
+            None => {
+                let newest =
+                    "SELECT seq, stored FROM records WHERE collection = ?1 ORDER BY seq DESC LIMIT 1";
+                right = conn.prepare_cached(newest)?.query_row([collection], pair).optional()?;
+                break;
+            }
+        }
+    }
+    let Some(mut right) = right.filter(is_right) else { return Ok(None) };
+    let mut until = right.0;
+    while until - wrong > 1 {
+        let middle = wrong + (until - wrong) / 2;
+        match first_from(middle)? {
+            Some(found) if found.0 < until && is_right(&found) => (right, until) = (found, middle),
+            Some((at, _)) if at < until => wrong = at,
+            _ => until = middle,
+        }
+    }
+    Ok(Some(right))
 }
 
 /// The rules of all collections.
@@ -84,12 +141,25 @@ pub(crate) fn due(
     for (name, usage) in totals.collections.iter().filter(|(_, usage)| usage.count > 0) {
         let holders = moment.cursors.values().filter(|c| c.hold && c.wants(name));
         let held_after = if moment.is_forced { None } else { holders.map(|c| c.seq).min() };
-        let mut left = *usage;
+        let (mut left, mut later): (_, Option<(i64, i64)>) = (*usage, None);
         let mut rows = oldest.query(params![name, (limit - due.len()) as i64])?;
         while let Some(row) = rows.next()? {
             let (seq, bytes, stored): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let is_held = held_after.is_some_and(|cursor| seq > cursor);
-            if is_held || !rules.of(name).is_exceeded(left, stored, moment.now) {
+            let keep = rules.of(name);
+            if held_after.is_some_and(|cursor| seq > cursor) {
+                break;
+            }
+            let age = if is_plausible(stored, moment.now) {
+                Some(stored)
+            } else if keep.max_age.is_none() {
+                None
+            } else {
+                if later.is_none_or(|(at, _)| at <= seq) {
+                    later = stored_after(conn, name, seq, moment.now)?;
+                }
+                later.map(|(_, stored)| stored)
+            };
+            if !keep.is_overfull(left) && !age.is_some_and(|stored| keep.is_outlived(stored, moment.now)) {
                 break;
             }
             left.remove(unsigned(bytes));

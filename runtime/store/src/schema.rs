@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::error::is_corrupt;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::path::Path;
 use std::time::Duration;
 
@@ -105,12 +105,21 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, bool), OpenError> 
             return Err(OpenError::Corrupt(verdict));
         }
     }
-    // After a kill it says so already, and a disk that is full has no room for saying it again.
+    // After a kill it says so already.
     if clean != Some(0) {
-        conn.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)", [])?;
+        match mark_in_use(&conn) {
+            // What is there can be read; the writer says it before it changes anything.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {}
+            marked => marked?,
+        }
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok((conn, is_clean))
+}
+
+/// Has the database say that it was not closed.
+pub(crate) fn mark_in_use(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)", []).map(|_| ())
 }
 
 fn is_complete(conn: &Connection) -> rusqlite::Result<bool> {

@@ -8,7 +8,7 @@ use crate::watch::Watchers;
 use crate::writer::Writer;
 use crate::{
     Appended, Clock, Consumer, ConsumerSettings, Draft, Keep, Opened, Reader, Settings, Stats, StoreError,
-    Watch, consumer, lock, repair,
+    Watch, consumer, lock, repair, reserve,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -37,10 +37,13 @@ impl Store {
     /// [`opened`](Self::opened). Blocks for as long as that takes.
     pub fn open(dir: &Path, settings: Settings) -> Result<Self, StoreError> {
         make_dir(dir)?;
+        let free = || (settings.free_space)(dir).unwrap_or(u64::MAX);
+        reserve::give(dir, free());
         let lock_file = lock_dir(dir)?;
         let blobs = Blobs::open(dir.join("blobs"))?;
         let (conn, opened) = repair::open(dir, &blobs, &settings)?;
         let reader = Reader::with(dir, &settings)?;
+        reserve::keep(dir, free());
         let (queue, watchers) = (Arc::new(Queue::new(&settings)), Arc::new(Watchers::default()));
         let clock = settings.clock.clone();
         let mut writer = Writer::new(conn, dir.to_owned(), blobs, settings, watchers.clone())?;

@@ -41,6 +41,9 @@ impl Writer {
                 }
             }
         }
+        if !has_more {
+            self.keep_reserve();
+        }
         has_more
     }
 
@@ -52,6 +55,7 @@ impl Writer {
         if due.is_empty() {
             return Ok(false);
         }
+        self.mark()?;
         let orphans = retention::delete(&mut self.conn, &mut self.totals, &due)?;
         for hash in &orphans {
             self.has_leftovers |= !self.blobs.remove(hash);

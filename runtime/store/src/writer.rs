@@ -10,7 +10,7 @@ use crate::retention::Rules;
 use crate::rows::{self, Place, Totals};
 use crate::tidy::STEP_AFTER;
 use crate::watch::Watchers;
-use crate::{Appended, Hash, Settings, StoreError};
+use crate::{Appended, Hash, Settings, StoreError, reserve, schema};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -63,6 +63,8 @@ pub(crate) struct Writer {
     /// Steps of tidying that failed the last time.
     pub(crate) stuck: BTreeSet<&'static str>,
     pub(crate) since_step: usize,
+    /// The database says that it is in use. On a disk that was full at the start there was no room for that.
+    is_marked: bool,
     is_full: bool,
     is_corrupt: bool,
 }
@@ -77,6 +79,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let meta = |key: &str| format!("SELECT value FROM meta WHERE key = '{key}'");
         let last_seq = conn.query_row(&meta("last_seq"), [], |row| row.get(0)).optional()?.unwrap_or(0);
+        let clean: Option<i64> = conn.query_row(&meta("clean"), [], |row| row.get(0)).optional()?;
         let last_id: Option<[u8; 16]> = conn.query_row(&meta("last_id"), [], |row| row.get(0)).optional()?;
         Ok(Self {
             rules: Rules { default: settings.keep.clone(), collections: settings.collections.clone() },
@@ -97,6 +100,7 @@ impl Writer {
             has_old_log: false,
             stuck: BTreeSet::new(),
             since_step: 0,
+            is_marked: clean == Some(0),
             is_full: false,
             is_corrupt: false,
         })
@@ -247,6 +251,7 @@ impl Writer {
         if self.acks.is_empty() && outcomes.iter().all(Option::is_some) {
             return Ok(grown);
         }
+        self.mark()?;
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut totals = self.totals.clone();
         let (mut seq, mut last_id) = (self.last_seq, None);
@@ -299,6 +304,15 @@ impl Writer {
         Ok(grown)
     }
 
+    /// Before anything is changed.
+    pub(crate) fn mark(&mut self) -> rusqlite::Result<()> {
+        if !self.is_marked {
+            schema::mark_in_use(&self.conn)?;
+            self.is_marked = true;
+        }
+        Ok(())
+    }
+
     /// The id of an earlier record with the same key. Seen from inside a transaction, also of one in the same group.
     fn duplicate(&self, checked: &Checked) -> rusqlite::Result<Option<Uuid>> {
         let Some(key) = &checked.draft.dedup_key else { return Ok(None) };
@@ -322,6 +336,10 @@ impl Writer {
             tracing::warn!(%error, "cannot tell the free space of the record store: writing on");
             u64::MAX
         })
+    }
+
+    pub(crate) fn keep_reserve(&self) {
+        reserve::keep(&self.dir, self.free());
     }
 
     fn full(&self) -> StoreError {

@@ -72,11 +72,51 @@ fn a_clock_that_goes_back_removes_nothing_early_and_one_that_goes_on_removes_in_
     fixture.advance(10 * YEAR);
     store.append_wait(draft("a", "3")).unwrap();
     store.tidy().unwrap();
-    // What was stored by a clock that was ten years back is ten years old; the one before it is not, and holds it.
+    // What was stored by a clock that was ten years back is as old as what came next.
     assert_eq!(texts(), ["1", "2", "3"]);
     fixture.advance(61_000);
     store.tidy().unwrap();
     assert!(texts().is_empty());
+}
+
+#[test]
+fn what_was_stored_while_the_clock_was_wrong_is_as_old_as_what_came_next() {
+    let mut fixture = Fixture::new();
+    fixture.settings.keep = Keep { max_age: Some(Duration::from_secs(60)), ..Keep::everything() };
+    let store = fixture.open();
+    let count = || store.read().count(&Query::collection("a")).unwrap();
+    let tidied = || {
+        store.tidy().unwrap();
+        count()
+    };
+    let right = fixture.now.load(SeqCst);
+    let at = |ms: i64, how_many: u64| {
+        fixture.now.store(ms, SeqCst);
+        for _ in 0..how_many {
+            store.append_wait(draft("a", "{}")).unwrap();
+            // Another's places are between them.
+            store.append_wait(draft("b", "{}")).unwrap();
+        }
+    };
+    // 1970, and ten years ahead: more of both than one step removes.
+    at(0, 200);
+    at(right + 10 * YEAR, 200);
+    fixture.now.store(right, SeqCst);
+    assert_eq!(tidied(), 400, "nothing came since: nobody knows how old they are");
+    fixture.advance(3_600_000);
+    assert_eq!(tidied(), 400);
+    at(right + 3_600_000, 1);
+    fixture.advance(60_000);
+    assert_eq!(tidied(), 401, "they are as old as the one that is right");
+    at(right + 3_660_000, 1);
+    fixture.advance(1);
+    assert_eq!(tidied(), 1);
+    // By a day a clock may be off and is believed.
+    at(right + 3_720_000 + YEAR / 365, 1);
+    fixture.now.store(right + 3_720_001, SeqCst);
+    assert_eq!(tidied(), 1);
+    fixture.advance(YEAR / 365 + 60_000);
+    assert_eq!(tidied(), 0);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 mod common;
 
 use common::*;
-use gantry_store::{Hash, Keep, Query, Settings, Store, StoreError};
+use gantry_store::{Draft, Hash, Keep, Query, Settings, Store, StoreError};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering::SeqCst;
@@ -90,24 +91,66 @@ fn fill_up(dir: &Path) {
     assert_eq!(store.read().verify(true).unwrap().damaged, 0);
 }
 
+/// Opens a store that was closed on a disk with less and less room, and without what is kept for that.
+fn open_in_little_room(dir: &Path) {
+    let settings = Settings { min_free: 0, keep: Keep::everything(), ..Settings::default() };
+    let (folder, ballast) = (dir.join("store"), dir.join("ballast"));
+    for room in [64, 16, 4, 0] {
+        let _ = std::fs::remove_file(&ballast);
+        let store = Store::open(&folder, settings.clone()).unwrap();
+        store.append_wait(Draft { dedup_key: Some("0".into()), ..draft("a", "0") }).unwrap();
+        store.tidy().unwrap();
+        store.close();
+        drop(store);
+        std::fs::remove_file(folder.join("reserve")).unwrap();
+        let mut file = std::fs::File::create(&ballast).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        file.set_len(file.metadata().unwrap().len() - room * 1024).unwrap();
+        let store = Store::open(&folder, settings.clone()).unwrap();
+        assert!(store.opened().was_clean && store.opened().repaired.is_none());
+        assert_eq!(store.read().count(&Query::default()).unwrap(), 1);
+        let answer = store.append_wait(with_picture("a", 1, 60_000));
+        assert!(matches!(answer, Err(StoreError::Full { .. })), "{answer:?}");
+    }
+    let _ = std::fs::remove_file(&ballast);
+    let store = Store::open(&folder, settings).unwrap();
+    store.append_wait(draft("a", "1")).unwrap();
+    assert_eq!(store.read().count(&Query::default()).unwrap(), 2);
+}
+
 #[test]
 fn a_disk_that_is_really_full_refuses_and_loses_nothing() {
+    on_a_small_disk("a_disk_that_is_really_full_refuses_and_loses_nothing", fill_up);
+}
+
+#[test]
+fn a_store_that_was_closed_opens_on_a_disk_that_has_no_room() {
+    on_a_small_disk("a_store_that_was_closed_opens_on_a_disk_that_has_no_room", open_in_little_room);
+}
+
+fn on_a_small_disk(test: &str, run: impl FnOnce(&Path)) {
     if let Ok(dir) = std::env::var(CHILD) {
-        return fill_up(Path::new(&dir));
+        return run(Path::new(&dir));
     }
     let dir = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" || exit 42; shift; exec \"$@\"";
-    let status = Command::new("unshare")
+    let done = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"])
         .arg(dir.path())
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "a_disk_that_is_really_full_refuses_and_loses_nothing", "--nocapture"])
+        .args(["--exact", test, "--nocapture"])
         .env(CHILD, dir.path())
-        .status();
-    match status.map(|status| status.code()) {
-        Ok(Some(0)) => {}
+        .output();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if let Ok(done) = &done {
+        eprintln!("{}{}", text(&done.stdout), text(&done.stderr));
+    }
+    match done.map(|done| (done.status.code(), text(&done.stdout))) {
+        Ok((Some(0), said)) => assert!(said.contains("1 passed"), "the test has another name: {said}"),
         // No such program or right here; the injected free space above and SQLite's own limit (`store.rs`) stay.
-        Err(_) | Ok(Some(42 | 1)) if !can_mount() => eprintln!("skipped: no small disk can be mounted here"),
+        Err(_) | Ok((Some(42 | 1), _)) if !can_mount() => {
+            eprintln!("skipped: no small disk can be mounted here")
+        }
         other => panic!("the child ended with {other:?}"),
     }
 }

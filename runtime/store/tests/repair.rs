@@ -138,7 +138,7 @@ fn a_database_that_is_no_database_is_set_aside_with_its_pictures_and_appending_g
     assert!(told.contains("0 records were rescued") && told.contains("3 blobs without a record"), "{told}");
     let mut aside = set_aside(&fixture.path());
     aside.retain(|name| !name.ends_with("-wal"));
-    assert_eq!(aside, ["records.corrupt-20231114T221320Z.blobs", "records.corrupt-20231114T221320Z.db"]);
+    assert_eq!(aside, ["records.corrupt-20250615T150640Z.blobs", "records.corrupt-20250615T150640Z.db"]);
     assert!(all(&store).is_empty() && blob_files(&fixture.path()).is_empty());
     store.append_wait(with_picture("pictures", 1, 20_000)).unwrap();
     store.close();

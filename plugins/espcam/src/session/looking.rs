@@ -57,7 +57,11 @@ impl Session {
             }
             Some(detector) => {
                 self.figures.unlooked += 1;
-                let why = format!("skipped: {} pictures are before the detector already", looks.len());
+                let (count, bytes, most) = (looks.len(), looks.bytes, self.config.limits.analyses);
+                let why = format!(
+                    "skipped: {count} pictures of {bytes} bytes are before the detector already, at most {most} or \
+                     {MOST_BYTES} bytes may be: use a faster model, or have fewer sent at once"
+                );
                 Arc::make_mut(&mut picture).analysis = Some(unseen(detector, &why));
             }
             None => {}
@@ -100,7 +104,10 @@ impl Session {
             looks.filter(|(_, look)| now.at >= look.since + timeout).map(|(token, _)| *token).collect();
         late.sort_unstable();
         for token in late {
-            let why = format!("too late: the detector had not answered within {} ms", timeout.as_millis());
+            let why = format!(
+                "too late: the detector had not answered within {} ms: use a faster model, or raise `analysis_timeout_ms`",
+                timeout.as_millis()
+            );
             self.looked(now, token, Err(why), effects);
         }
     }

@@ -79,3 +79,27 @@ pub enum Step {
     /// Nothing until this moment, or until something happens.
     Wait(Option<Moment>),
 }
+
+/// What is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Busy {
+    Test,
+    Register(Way),
+    Send(Way),
+    Aside,
+}
+
+/// What the line knows about the record that it offers.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    pub(super) id: String,
+    pub(super) camera: String,
+    pub(super) refusals: u32,
+    /// Why it was refused last.
+    pub(super) reason: String,
+    pub(super) cuts: u32,
+    /// How often it was sent, on a way that had just been found good, and nothing came of it.
+    pub(super) failures: u32,
+    /// It is not for Socket.IO.
+    pub(super) by_rest: bool,
+}

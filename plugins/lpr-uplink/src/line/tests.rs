@@ -454,3 +454,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_record_at_which_the_upstream_always_fails_is_named_and_one_that_is_gone_names_nobody() {
+    let mut line = rest(0);
+    let mut now = s(0);
+    for failure in 1..=18 {
+        assert_eq!(line.holds_up(), None, "{failure}");
+        while line.next(now, head("0")) != Step::Send(Way::Rest) {
+            match line.busy {
+                Some(super::Busy::Test) => line.tested(now, Verdict::Taken),
+                Some(super::Busy::Register(_)) => line.registered(now, Verdict::Taken),
+                _ if line.socket == super::Socket::Dialing => line.lost(now, "refused".to_owned()),
+                _ => now += s(1),
+            }
+        }
+        assert!(!line.answered(now, failed()));
+    }
+    assert_eq!(line.holds_up(), Some("0"));
+    assert!(line.is_degraded());
+    line.next(now, head("1"));
+    assert_eq!(line.holds_up(), None, "another one's turn has come");
+    // Nothing was sent: it is not the record.
+    let (mut line, mut now) = (self::line(), s(0));
+    for _ in 0..40 {
+        now = fail(&mut line, now);
+    }
+    assert_eq!(line.holds_up(), None);
+}

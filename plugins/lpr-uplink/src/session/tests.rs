@@ -190,6 +190,14 @@ fn silence_ends_it_and_any_word_is_a_sign_of_life() {
 }
 
 #[test]
+fn a_message_that_takes_long_to_write_is_no_silence_of_the_upstream() {
+    let mut session = open();
+    send(&mut session, 100, Kind::Detection);
+    assert_eq!(tick(&mut session, 101), [], "nobody has listened until then");
+    assert!(session.deadline() > seconds(101));
+}
+
+#[test]
 fn who_does_not_greet_or_does_not_let_us_in_is_not_waited_for() {
     let mut session = new();
     assert_eq!(tick(&mut session, 29), []);

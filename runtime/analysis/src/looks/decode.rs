@@ -20,13 +20,16 @@ pub(super) struct Rgb {
     pub(super) data: Vec<u8>,
 }
 
+/// Why a picture cannot be decoded.
+pub(super) fn broken(why: &dyn std::fmt::Display) -> String {
+    format!("the picture is no JPEG that can be decoded: {why}: check the camera that made it")
+}
+
 /// Decodes a picture. Its size is looked at before anything is done that costs memory by it.
 ///
 /// # Errors
 /// A sentence: it is no JPEG, is broken, or too large.
 pub(super) fn decode(jpeg: &[u8]) -> Result<Rgb, String> {
-    let broken =
-        |error: &dyn std::fmt::Display| format!("the picture is no JPEG that can be decoded: {error}");
     // Without the decoder's `unsafe` ways, which are the default for its trusting users only.
     let options = DecoderOptions::new_safe()
         .set_max_width(usize::from(u16::MAX))
@@ -95,6 +98,7 @@ pub(super) mod tests {
         for bytes in [&b""[..], b"\xff\xd8", b"\xff\xd8\xff\xd9", b"hello", &jpeg(8, 8)[..60]] {
             let error = decode(bytes).unwrap_err();
             assert!(error.starts_with("the picture is no JPEG that can be decoded: "), "{error}");
+            assert!(error.ends_with(": check the camera that made it"), "{error}");
         }
     }
 

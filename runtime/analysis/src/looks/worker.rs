@@ -1,6 +1,6 @@
 //! The thread `look:NAME`.
 
-use super::decode::decode;
+use super::decode::{broken, decode};
 use super::queue::{Queue, Wake};
 use super::{Kit, Looked};
 use crate::models::guarded;
@@ -138,8 +138,7 @@ impl Worker {
         let begun = (self.kit.clock)();
         self.queue.doing.begins("the detector", begun);
         // What a hostile picture does to the decoder is no fault of the detector.
-        let picture = guarded(|| decode(jpeg))
-            .unwrap_or_else(|panic| Err(format!("the picture is no JPEG that can be decoded: {panic}")));
+        let picture = guarded(|| decode(jpeg)).unwrap_or_else(|panic| Err(broken(&panic)));
         let seen = picture.and_then(|picture| {
             let frame = Frame::rgb(&picture.data, picture.width, picture.height, 3 * picture.width);
             let frame = frame.map_err(|error| error.to_string())?;

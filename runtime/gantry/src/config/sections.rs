@@ -3,7 +3,7 @@
 use super::origin::{Located, Origins, keys_of};
 use super::schema::{Schema, Wrong, must_be};
 use gantry_core::config::Config;
-use gantry_core::spelling::unknown_key;
+use gantry_core::spelling::{nearest, unknown_key};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -112,6 +112,33 @@ fn bad_name(section: &[String]) -> Vec<(Vec<String>, String)> {
     vec![(section.to_vec(), message)]
 }
 
+/// The collections that Gantry and its plugins fill. Others are those of plugins that somebody else has written.
+const COLLECTIONS: [&str; 10] = [
+    "audit",
+    "cameras",
+    "detections",
+    "events",
+    "gateway",
+    "health",
+    "pictures",
+    "recordings",
+    "refused",
+    "snapshots",
+];
+
+fn bad_collection(name: &str) -> Option<String> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+        let message = "a collection has 1 to 64 characters out of a-z, 0-9, `-` and `_`: correct its name";
+        return Some(message.to_owned());
+    }
+    let is_own = COLLECTIONS.contains(&name)
+        || crate::records::SAID_ELSEWHERE.iter().any(|(elsewhere, _)| *elsewhere == name);
+    // A slip is of about the same length; `gate-events` may well be somebody's own.
+    let near = nearest(name, COLLECTIONS).filter(|near| !is_own && near.len().abs_diff(name.len()) <= 2)?;
+    Some(format!("there is no such collection; did you mean `{near}`?"))
+}
+
 /// What neither the schema nor the types can say.
 fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
     let mut wrong = Vec::new();
@@ -127,6 +154,11 @@ fn beyond_types(config: &Config) -> Vec<(Vec<String>, String)> {
     for (name, observable) in &config.state {
         let found = observable.findings(name).into_iter();
         wrong.extend(found.map(|finding| (keys_of(&finding.path), finding.message)));
+    }
+    for name in config.records.collections.keys() {
+        if let Some(message) = bad_collection(name) {
+            wrong.push((["records", "collections", name].map(str::to_owned).to_vec(), message));
+        }
     }
     for (name, section) in crate::records::SAID_ELSEWHERE {
         if config.records.collections.contains_key(name) {

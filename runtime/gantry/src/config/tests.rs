@@ -119,3 +119,19 @@ fn a_file_that_is_not_there_says_what_to_do() {
         "/no/such/gantry.toml: there is no such file: put it there, or name another with --config FILE"
     );
 }
+
+#[test]
+fn a_collection_of_records_that_cannot_be_or_is_a_slip_is_found() {
+    let said = |name: &str| findings(&format!("[records.collections.{name}]\nmax_count = 1\n"), &[]);
+    for (slip, meant) in [("detection", "detections"), ("pictuers", "pictures"), ("snapshot", "snapshots")] {
+        assert!(said(slip).contains(&format!("did you mean `{meant}`?")), "{}", said(slip));
+    }
+    for own in ["pictures", "gate-events", "my_pictures", "brief", "plates2"] {
+        assert_eq!(said(own), "");
+    }
+    let long = "x".repeat(65);
+    for none in ["Pictures", "\"two words\"", "\"a.b\"", "\"\"", &long] {
+        assert!(said(none).contains("1 to 64 characters"), "{none}: {}", said(none));
+    }
+    assert!(said("counts").contains("said in [counts]"));
+}

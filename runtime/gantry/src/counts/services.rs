@@ -27,14 +27,20 @@ pub(crate) fn offer(
     door: &Arc<Door>,
 ) {
     let services = &runtime.services;
-    let asked = post.clone();
-    let read = move |_: &Caller, _: Value, reply: Reply| {
+    let (asked, at) = (post.clone(), door.clone());
+    let read = move |caller: &Caller, request: Value, reply: Reply| {
+        if let Err(error) = admit(&at, "counts.read", caller, &request) {
+            return reply(Err(error));
+        }
         asked.ask(Order::Read(Box::new(|answer| reply(answer.map_err(ServiceError)))));
     };
     services.offer("counts.read", Arc::new(read));
 
-    let (asked, desk) = (post.clone(), desk.clone());
-    let history = move |_: &Caller, request: Value, reply: Reply| {
+    let (asked, desk, at) = (post.clone(), desk.clone(), door.clone());
+    let history = move |caller: &Caller, request: Value, reply: Reply| {
+        if let Err(error) = admit(&at, "counts.history", caller, &request) {
+            return reply(Err(error));
+        }
         let desk = desk.clone();
         // The hours of today are the ledger's; those before are records.
         let with_today = move |today: Result<Value, String>| match today {
@@ -89,6 +95,14 @@ pub(crate) fn offer(
         asked.ask(Order::Correct(record, Box::new(done)));
     };
     services.offer("counts.correct", Arc::new(correct));
+}
+
+/// Lets in who may see what is public. A request that shows no token at all is the plugin's own.
+fn admit(door: &Door, service: &str, caller: &Caller, request: &Value) -> Result<(), ServiceError> {
+    if request.get("token").is_none() || door.who(caller, request).0.may(Role::Anonymous) {
+        return Ok(());
+    }
+    Err(ServiceError(format!("{service}: strangers learn nothing here: log in first")))
 }
 
 /// The sums of the hours that were asked for, the oldest first.

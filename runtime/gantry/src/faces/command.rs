@@ -6,7 +6,7 @@ use crate::{operator, records};
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use gantry_core::config::Config;
-use gantry_store::{Query, Reader, Record, Store};
+use gantry_store::{Keep, Query, Reader, Record, Settings, Store};
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ fn remove(config: &Config, ids: &[u64], all: bool) -> anyhow::Result<ExitCode> {
     let request = if all { json!({ "all": true }) } else { json!({ "face_ids": ids }) };
     let deleted = match operator::call(&config.state_dir, "faces.delete", &request)? {
         Some(answer) => answer["deleted"].as_u64().unwrap_or(0),
-        None => remove_alone(config, ids, all)?,
+        None => remove_alone(&config.state_dir, ids, all)?,
     };
     println!("{} deleted", crate::check::count(usize::try_from(deleted).unwrap_or(usize::MAX), "face"));
     let missed = !all && deleted < ids.len() as u64;
@@ -116,13 +116,42 @@ fn remove(config: &Config, ids: &[u64], all: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// No gateway runs: the store is ours, and the lock of the state folder keeps one from starting meanwhile.
-fn remove_alone(config: &Config, ids: &[u64], all: bool) -> anyhow::Result<u64> {
-    let state_dir = &config.state_dir;
+fn remove_alone(state_dir: &Path, ids: &[u64], all: bool) -> anyhow::Result<u64> {
     // Without the folder there is nothing to delete, and none is made.
     reader(state_dir)?;
     let _lock = crate::statedir::StateDir::lock(state_dir)?;
-    let store = Store::open(&records::folder(state_dir), records::settings(config))?;
+    // What else goes, and whether the clock is believed, is the gateway's to say.
+    let settings = Settings { keep: Keep::everything(), ..Settings::default() };
+    let store = Store::open(&records::folder(state_dir), settings)?;
     let deleted = album::delete(&store, (!all).then_some(ids))?;
     store.close();
     Ok(deleted as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gantry_store::Draft;
+    use std::sync::Arc;
+
+    #[test]
+    fn deleting_faces_deletes_nothing_else_however_old_the_clock_says_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = records::folder(folder.path());
+        let settings = Settings {
+            keep: Keep::everything(),
+            clock: Arc::new(|| 1_710_000_000_000),
+            ..Settings::default()
+        };
+        let store = Store::open(&path, settings).expect("a store");
+        for collection in [COLLECTION, "pictures", "counts"] {
+            let draft = Draft { collection: collection.into(), json: "{}".into(), ..Draft::default() };
+            store.append_wait(draft).expect("appended");
+        }
+        store.close();
+        assert_eq!(remove_alone(folder.path(), &[], true).expect("removed"), 1);
+        let reader = Reader::open(&path).expect("a reader");
+        let left = |collection: &str| reader.count(&Query::collection(collection)).expect("counted");
+        assert_eq!((left(COLLECTION), left("pictures"), left("counts")), (0, 1, 1));
+    }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// What the runtime itself keeps: plugins read it and do not write it.
 const OWN: [&str; 9] =
     ["audit", "counts", "days", "events", "faces", "gateway", "hours", "recordings", "snapshots"];
-/// The most records of one answer, and the most bytes of their blobs.
+/// The most records of one answer, and the most bytes of their JSON and blobs: no more than the store reads at once.
 const MOST: usize = 1000;
 const MOST_BYTES: u64 = 32 << 20;
 
@@ -154,19 +154,24 @@ fn busy(service: &str) -> ServiceError {
 fn told(records: &Records, found: &[Record], with_blobs: bool) -> Result<(Vec<Value>, bool), StoreError> {
     let (mut told, mut bytes) = (Vec::with_capacity(found.len()), 0);
     for record in found {
-        let size: u64 = record.blobs.iter().map(|blob| blob.bytes).sum();
+        let pictures: u64 = if with_blobs { record.blobs.iter().map(|blob| blob.bytes).sum() } else { 0 };
+        bytes += record.json.len() as u64 + pictures;
         // One that is alone too large for an answer is told all the same, or nothing ever came after it.
-        if with_blobs && bytes + size > MOST_BYTES && !told.is_empty() {
+        if bytes >= MOST_BYTES && !told.is_empty() {
             return Ok((told, true));
         }
-        bytes += size;
         let mut blobs = Vec::new();
         for blob in &record.blobs {
             let mut shown = json!({ "name": blob.name, "bytes": blob.bytes });
             if with_blobs {
-                // One that is lost is missing, and the rest of the record is not.
-                if let Ok(Some(content)) = records.store().read().blob(&blob.sha256) {
-                    shown["data"] = json!(base64_simd::STANDARD.encode_to_string(&content));
+                match records.store().read().blob(&blob.sha256) {
+                    Ok(Some(content)) => {
+                        shown["data"] = json!(base64_simd::STANDARD.encode_to_string(&content));
+                    }
+                    // One that is lost is missing, and the rest of the record is not.
+                    Ok(None) | Err(StoreError::Damaged { .. }) => {}
+                    // What may be read the next time is not lost: nobody is to go on without it.
+                    Err(error) => return Err(error),
                 }
             }
             blobs.push(shown);
@@ -180,8 +185,8 @@ fn told(records: &Records, found: &[Record], with_blobs: bool) -> Result<(Vec<Va
     Ok((told, false))
 }
 
-fn query(records: &Records, ask: Ask) -> Answer {
-    let failed = |error: StoreError| failed("records.query", &error);
+fn query(service: &str, records: &Records, ask: Ask) -> Answer {
+    let failed = |error: StoreError| failed(service, &error);
     let limit = ask.limit.unwrap_or(50).min(MOST);
     let (with_blobs, id) = (ask.blobs, ask.id);
     let (found, more) = match id {
@@ -292,7 +297,7 @@ pub(crate) fn offer(
             Err(error) => reply(Err(error)),
             Ok(ask) => asked.ask(move |records| {
                 reply(match records {
-                    Ok(records) => query(records, ask),
+                    Ok(records) => query("records.read", records, ask),
                     Err(Busy) => Err(busy("records.read")),
                 });
             }),
@@ -314,7 +319,9 @@ pub(crate) fn offer(
         };
         services.offer(name, Arc::new(handler));
     };
-    at_desk("records.query", |_, records, _, request| query(records, read("records.query", request)?));
+    at_desk("records.query", |_, records, _, request| {
+        query("records.query", records, read("records.query", request)?)
+    });
     at_desk("records.count", |_, records, _, request| {
         let ask: Ask = read("records.count", request)?;
         let count = records.store().read().count(&ask.query(0)).map_err(|e| failed("records.count", &e))?;
@@ -353,3 +360,6 @@ pub(crate) fn offer(
         waiting(&consumer).map_err(|e| failed("records.waiting", &e))
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often it is looked.
@@ -51,19 +52,36 @@ pub(super) struct Upkeep {
     pub(super) health: Arc<Health>,
     /// A record of the gateway's own was lost for want of room.
     pub(super) was_full: Arc<AtomicBool>,
+    /// Room was scarce when it was looked at last.
+    pub(super) is_scarce: bool,
+}
+
+/// The thread; dropped, it ends soon.
+pub(super) struct Thread {
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Thread {
+    /// Has it end, and waits for that.
+    pub(super) fn end(self) {
+        drop(self.end);
+        // One that panicked has ended as well.
+        let _ = self.thread.join();
+    }
 }
 
 impl Upkeep {
-    /// Looks once and then every second, until what is returned is dropped.
-    pub(super) fn start(mut self) -> std::io::Result<Sender<()>> {
+    /// Looks once and then every second, until it is ended.
+    pub(super) fn start(mut self) -> std::io::Result<Thread> {
         let (end, ended) = channel();
         self.work();
-        std::thread::Builder::new().name("records:upkeep".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("records:upkeep".into()).spawn(move || {
             while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
                 self.work();
             }
         })?;
-        Ok(end)
+        Ok(Thread { end, thread })
     }
 
     fn work(&mut self) {
@@ -73,11 +91,10 @@ impl Upkeep {
 
     fn look_at_clock(&mut self) {
         let wait = self.ages.wait();
-        if self.rules.believe(&self.store, wait.is_none()) {
-            // What was said to the store before is done when this returns.
-            if self.store.flush().is_ok() {
-                self.ages.release();
-            }
+        // What was said to the store before is done when the flush returns. When ages are in force again there is nothing to
+        // release, and a leap that comes at this moment must not be.
+        if self.rules.believe(&self.store, wait.is_none()) && wait.is_some() && self.store.flush().is_ok() {
+            self.ages.release();
         }
         let wait = wait.unwrap_or_default();
         if wait.abs_diff(self.kept) >= KEEP_EVERY || (wait.is_zero() && !self.kept.is_zero()) {
@@ -88,11 +105,13 @@ impl Upkeep {
         }
     }
 
-    fn look_at_space(&self) {
+    fn look_at_space(&mut self) {
         let Ok(stat) = rustix::fs::statvfs(&self.folder) else { return };
         let (free, all) =
             (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
-        match room(free, all, self.floor) {
+        let level = room(free, all, self.floor, self.is_scarce);
+        self.is_scarce = level.is_some();
+        match level {
             None => {
                 self.health.forget(PART);
                 if self.was_full.swap(false, Ordering::AcqRel) {
@@ -106,9 +125,6 @@ impl Upkeep {
                 // The store itself says in the log when it refuses.
                 if before.is_none() && level == Level::Degraded {
                     tracing::warn!("{text}");
-                }
-                if level == Level::Degraded && self.was_full.swap(false, Ordering::AcqRel) {
-                    self.health.forget("records");
                 }
             }
         }
@@ -127,11 +143,13 @@ fn sentence(level: Level, free: u64, floor: u64) -> String {
     )
 }
 
-/// How much room there is: enough, little, or none.
-fn room(free: u64, all: u64, floor: u64) -> Option<Level> {
+/// How much room there is: enough, little, or none. What was scarce is so until there is a quarter more, so that it is not
+/// told again and again.
+fn room(free: u64, all: u64, floor: u64, was_scarce: bool) -> Option<Level> {
     let above = free.saturating_sub(floor);
     // A twentieth of a small disk; of a large one as much as fills within hours.
     let scarce = (all / 20).min(SCARCE).max(floor.min(SCARCE)).max(LEAST);
+    let scarce = if was_scarce { scarce + scarce / 4 } else { scarce };
     if above < LEAST {
         Some(Level::Failed)
     } else if above < scarce {
@@ -148,14 +166,16 @@ mod tests {
     #[test]
     fn scarce_room_is_told_before_there_is_none() {
         const MIB: u64 = 1 << 20;
-        let large = |free: u64| room(free * MIB, 64 << 30, 256 * MIB);
+        let large = |free: u64| room(free * MIB, 64 << 30, 256 * MIB, false);
         assert_eq!(large(600), None);
         assert_eq!(large(500), Some(Level::Degraded));
         assert_eq!((large(256), large(0)), (Some(Level::Failed), Some(Level::Failed)));
-        let small = |free: u64| room(free * MIB, 32 * MIB, 4 * MIB);
+        let small = |free: u64| room(free * MIB, 32 * MIB, 4 * MIB, false);
         assert_eq!((small(9), small(7), small(4)), (None, Some(Level::Degraded), Some(Level::Failed)));
-        let bare = |free: u64| room(free, 32 * MIB, 0);
+        let bare = |free: u64| room(free, 32 * MIB, 0, false);
         assert_eq!((bare(2 * MIB), bare(MIB), bare(100)), (None, Some(Level::Degraded), Some(Level::Failed)));
-        assert_eq!(room(0, 0, 0), Some(Level::Failed));
+        assert_eq!(room(0, 0, 0, false), Some(Level::Failed));
+        let again = |free: u64| room(free * MIB, 64 << 30, 256 * MIB, true);
+        assert_eq!((again(575), again(576)), (Some(Level::Degraded), None));
     }
 }

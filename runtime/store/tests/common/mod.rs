@@ -21,7 +21,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let (now, free) = (Arc::new(AtomicI64::new(1_700_000_000_000)), Arc::new(AtomicU64::new(1 << 40)));
+        let (now, free) = (Arc::new(AtomicI64::new(1_750_000_000_000)), Arc::new(AtomicU64::new(1 << 40)));
         let (clock, space) = (now.clone(), free.clone());
         let settings = Settings {
             clock: Arc::new(move || clock.load(SeqCst)),

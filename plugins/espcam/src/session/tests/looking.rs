@@ -69,7 +69,8 @@ fn a_detector_that_does_not_answer_holds_a_picture_up_for_a_moment_only() {
     rig.pass(1900);
     assert!(rig.waiting.is_empty());
     rig.pass(200);
-    assert_eq!(rig.analysis(0)["error"], json!("too late: the detector had not answered within 2000 ms"));
+    let error = rig.analysis(0)["error"].to_string();
+    assert!(error.starts_with("\"too late: the detector had not answered within 2000 ms: "), "{error}");
     assert_eq!(rig.keep(), [vec![1, 7, 2, 2, 0, 0, 0, 0, 2]]);
     // What it says after that is of no use to anybody.
     assert!(rig.look(somebody()).is_empty() && rig.waiting.is_empty());
@@ -85,7 +86,11 @@ fn when_many_pictures_come_at_once_some_are_stored_without_and_none_is_lost() {
         rig.data(device, 2, &PICTURE[10..]);
     }
     assert_eq!((rig.looking.len(), rig.waiting.len()), (3, 7));
-    assert_eq!(rig.analysis(6)["error"], json!("skipped: 3 pictures are before the detector already"));
+    let error = rig.analysis(6)["error"].to_string();
+    assert!(
+        error.starts_with("\"skipped: 3 pictures of 36 bytes are before the detector already, "),
+        "{error}"
+    );
     for _ in 0..3 {
         rig.look(somebody());
     }

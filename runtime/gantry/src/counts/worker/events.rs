@@ -1,9 +1,9 @@
 //! What rules are asked, and the events that they begin and end.
 
 use super::{Worker, merge};
-use crate::counts::{Crowded, Order, Then};
 use crate::counts::effects::{Marks, Turn, carry_out};
 use crate::counts::keeper::Letter;
+use crate::counts::{Crowded, Order, Then};
 use gantry_counting::BeginError;
 use gantry_script::Done;
 use serde_json::{Map, Value, json};
