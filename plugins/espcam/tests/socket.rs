@@ -218,6 +218,8 @@ fn a_picture_is_looked_at_before_it_is_stored_and_stored_also_when_that_fails() 
         assert_eq!(hear(&socket), [1, 7, 2, 2, 0, 0, 0, 0, 50]);
         let (record, kept) = rig.store.lock().unwrap().kept[0].clone();
         assert_eq!((&kept, &record["data"]["analysis"]), (&bytes, &analysis));
+        // The device is told first.
+        rig.until(true, "others are told", |rig| !rig.host.published().is_empty());
         let message: Value = serde_json::from_slice(&rig.host.published()[0].1).unwrap();
         assert_eq!((message.get("people"), &message["record"]), (Some(&people), &json!("record-1")));
         let figure = if people.is_null() { "unlooked_pictures" } else { "looked_pictures" };
