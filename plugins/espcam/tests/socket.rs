@@ -157,6 +157,7 @@ fn the_last_packet_is_acknowledged_when_the_record_is_durable_and_the_picture_is
     assert_eq!((&data["device"], &data["bytes"], &data["packets"]), (&json!(7), &json!(250), &json!(3)));
     assert_eq!((&data["width"], &data["height"]), (&json!(640), &json!(480)));
     assert_eq!(data["source"], json!(socket.local_addr().unwrap().to_string()));
+    rig.until(true, "others are told", |rig| !rig.host.published().is_empty());
     let (topic, message) = rig.host.published()[0].clone();
     let message: Value = serde_json::from_slice(&message).unwrap();
     assert_eq!(
