@@ -11,6 +11,7 @@ pub mod cpro;
 pub mod espcam;
 pub mod eye;
 pub mod film;
+pub mod fleet;
 pub mod gateway;
 pub mod http;
 pub mod lpr;

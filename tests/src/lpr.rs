@@ -3,6 +3,9 @@
 use crate::gateway::Gateway;
 use crate::http;
 use serde_json::{Map, Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::Sender;
 
 /// A gateway with a camera and the receiver on a free port.
 pub const CONFIG: &str =
@@ -14,6 +17,30 @@ pub const JSON: &str = "Content-Type: application/json\r\n";
 #[must_use]
 pub fn address(gateway: &Gateway) -> String {
     gateway.url("lpr").rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Posts `detection(n)`, from `first` on, until the gateway is gone. What was answered goes to `answered`, with its id.
+pub fn send_until_gone(at: &str, first: u32, detection: fn(u32) -> Value, answered: &Sender<(u32, String)>) {
+    for n in first.. {
+        let body = detection(n).to_string();
+        let head = format!(
+            "POST /api/detection HTTP/1.1\r\nHost: {at}\r\n{JSON}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut text = String::new();
+        let told = TcpStream::connect(at)
+            .and_then(|mut stream| {
+                stream.write_all((head + &body).as_bytes())?;
+                stream.read_to_string(&mut text)
+            })
+            .ok()
+            .and_then(|_| text.split("\r\n\r\n").nth(1))
+            .and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let Some(id) = told.as_ref().and_then(|told| told["detection_id"].as_str()) else { return };
+        if answered.send((n, id.to_owned())).is_err() {
+            return;
+        }
+    }
 }
 
 /// Bytes as cameras write them.

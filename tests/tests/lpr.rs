@@ -1,18 +1,10 @@
 //! Plate-reading cameras through the built gateway: Socket.IO, REST, and what a power cut leaves.
 
 use gantry_tests::client::{Client, Kind};
-use gantry_tests::gateway::{Gateway, Setup};
+use gantry_tests::gateway::Setup;
+use gantry_tests::lpr::{CONFIG, address, send_until_gone};
 use gantry_tests::{http, until};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
-const CONFIG: &str = "[cameras.main]\nsource = \"demo:?people=0\"\n[plugins.lpr]\nbind = \"127.0.0.1:0\"\n";
-
-fn address(gateway: &Gateway) -> String {
-    let url = gateway.url("lpr");
-    url.rsplit('/').next().unwrap_or_default().to_owned()
-}
 
 fn detection(n: u32) -> Value {
     json!({
@@ -85,31 +77,6 @@ fn what_was_answered_is_there_after_a_kill_as_it_was_sent() {
     assert_eq!(statistics["data"]["total_detections"], 100, "{statistics}");
 }
 
-/// Sends until the gateway is gone; the ids that were answered go to `answered`.
-fn send_until_gone(address: &str, first: u32, answered: &std::sync::mpsc::Sender<(u32, String)>) {
-    for n in first.. {
-        let body = detection(n).to_string();
-        let head = format!(
-            "POST /api/detection HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        let mut text = String::new();
-        let told = TcpStream::connect(address)
-            .and_then(|mut stream| {
-                stream.write_all((head + &body).as_bytes())?;
-                stream.read_to_string(&mut text)
-            })
-            .ok()
-            .and_then(|_| text.split("\r\n\r\n").nth(1))
-            .and_then(|body| serde_json::from_str::<Value>(body).ok());
-        let Some(id) = told.as_ref().and_then(|told| told["detection_id"].as_str()) else { return };
-        if answered.send((n, id.to_owned())).is_err() {
-            return;
-        }
-    }
-}
-
 #[test]
 fn fifty_kills_in_a_stream_of_uploads_lose_nothing_that_was_answered() {
     let mut gateway = Setup::with_config(CONFIG).start_ready();
@@ -120,7 +87,7 @@ fn fifty_kills_in_a_stream_of_uploads_lose_nothing_that_was_answered() {
         std::thread::scope(|scope| {
             for sender in 0..4 {
                 let (at, tell) = (at.clone(), tell.clone());
-                scope.spawn(move || send_until_gone(&at, round * 4000 + sender * 1000, &tell));
+                scope.spawn(move || send_until_gone(&at, round * 4000 + sender * 1000, detection, &tell));
             }
             drop(tell);
             // After another number of answers each time, while the next ones are on their way.

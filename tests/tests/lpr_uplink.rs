@@ -1,6 +1,7 @@
 //! The LPR uplink through the built gateway: to a second gateway, and to a python-socketio server in all weathers.
 
 use gantry_tests::gateway::{Gateway, Setup};
+use gantry_tests::lpr::{address, send_until_gone};
 use gantry_tests::nats::free_port;
 use gantry_tests::upstream::Upstream;
 use gantry_tests::{http, until};
@@ -15,11 +16,6 @@ fn with_uplink(url: &str, more: &str) -> String {
         "{LPR}[plugins.lpr-uplink]\nurl = \"{url}\"\ncollections = [\"detections\", \"health\"]\n\
          retry_interval_s = 1\nreturn_interval_s = 1\n{more}\n"
     )
-}
-
-fn address(gateway: &Gateway) -> String {
-    let url = gateway.url("lpr");
-    url.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Base64 of some bytes that are no others'.
@@ -323,32 +319,6 @@ fn chance(round: u32, below: u32) -> u32 {
     round.wrapping_mul(2_654_435_761) % 1_000_003 % below
 }
 
-/// Sends detections until there is no answer any more; what was answered.
-fn put_until_gone(at: &str, first: u32, answered: &std::sync::mpsc::Sender<String>) {
-    use std::io::{Read as _, Write as _};
-    for n in first.. {
-        let body = detection(n).to_string();
-        let head = format!(
-            "POST /api/detection HTTP/1.1\r\nHost: {at}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        let mut text = String::new();
-        let told = std::net::TcpStream::connect(at)
-            .and_then(|mut stream| {
-                stream.write_all((head + &body).as_bytes())?;
-                stream.read_to_string(&mut text)
-            })
-            .ok()
-            .and_then(|_| text.split("\r\n\r\n").nth(1))
-            .and_then(|body| serde_json::from_str::<Value>(body).ok());
-        let Some(id) = told.as_ref().and_then(|told| told["detection_id"].as_str()) else { return };
-        if answered.send(id.to_owned()).is_err() {
-            return;
-        }
-    }
-}
-
 /// Kills of the gateway that sends.
 const ROUNDS: u32 = 50;
 
@@ -363,18 +333,18 @@ fn fifty_kills_while_it_takes_in_and_sends_lose_nothing() {
         std::thread::scope(|scope| {
             for sender in 0..2 {
                 let (at, tell) = (at.clone(), tell.clone());
-                scope.spawn(move || put_until_gone(&at, round * 2000 + sender * 1000, &tell));
+                scope.spawn(move || send_until_gone(&at, round * 2000 + sender * 1000, detection, &tell));
             }
             drop(tell);
             // After another number of answers each time: the sender is where it happens to be.
-            answered.extend(told.iter().take(1 + chance(round, 29) as usize));
+            answered.extend(told.iter().take(1 + chance(round, 29) as usize).map(|(_, id)| id));
             if round % 3 == 2 {
                 // And of what has arrived, which is another moment.
                 let more = upstream.kept.len() + 1 + chance(round, 7) as usize;
                 upstream.until("some to arrive", |upstream| upstream.kept.len() >= more);
             }
             a.signal("KILL");
-            answered.extend(told.iter());
+            answered.extend(told.iter().map(|(_, id)| id));
         });
         a.restart();
     }
@@ -408,11 +378,11 @@ fn kills_of_either_gateway_leave_each_record_at_the_second_once() {
         let at = address(&a);
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            scope.spawn(|| put_until_gone(&at, round * 1000, &tell));
-            answered.extend(told.iter().take(1 + chance(round, 31) as usize));
+            scope.spawn(|| send_until_gone(&at, round * 1000, detection, &tell));
+            answered.extend(told.iter().take(1 + chance(round, 31) as usize).map(|(_, id)| id));
             if round % 2 == 0 {
                 b.signal("KILL");
-                answered.extend(told.iter().take(1 + chance(round, 11) as usize));
+                answered.extend(told.iter().take(1 + chance(round, 11) as usize).map(|(_, id)| id));
             }
             a.signal("KILL");
             drop(told);

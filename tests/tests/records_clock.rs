@@ -1,6 +1,7 @@
 //! Records on a gateway whose clock leaps: by hours, by years, to 1970, and back. (Linux takes no time before 1970.)
 
 use gantry_tests::gateway::{Gateway, Setup};
+use gantry_tests::lpr::address;
 use gantry_tests::{http, root, until};
 use serde_json::{Value, json};
 use std::fs;
@@ -48,10 +49,6 @@ impl Clock {
 fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("it is right").as_secs())
         .expect("small")
-}
-
-fn address(gateway: &Gateway) -> String {
-    gateway.url("lpr").rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Sends as many detections as said; their ids.
