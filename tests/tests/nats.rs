@@ -13,7 +13,7 @@ use std::fs;
 
 /// Every fifth has a picture.
 fn body(n: u32) -> Value {
-    if n % 5 == 0 { seen_with_picture(n) } else { detection(n) }
+    if n.is_multiple_of(5) { seen_with_picture(n) } else { detection(n) }
 }
 
 #[test]
